@@ -1,0 +1,79 @@
+"""Secrets that do not print, and a scrubber for text that may hold one."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Iterable
+from typing import Any, Final, NoReturn
+
+MASK: Final = "***"
+
+_JWT = re.compile(r"eyJ[\w-]{8,}\.[\w-]{8,}\.[\w-]*")
+_BEARER = re.compile(r"(?i)\b(bearer|basic)\s+[\w.~+/=-]+")
+_PAIR = re.compile(
+    r"""(?ix)
+    (["']?\b(?:access_token|refresh_token|client_secret|code|code_verifier|state|password|authorization)\b["']?
+     \s*[:=]\s*["']?)
+    ([^"'&\s,}]+)
+    """
+)
+
+
+class Secret:
+    """A piece of text that shows itself only when asked by name.
+
+    ``str``, ``repr``, ``format`` and tracebacks show ``***``; pickling and JSON refuse. Equality and hash work on
+    the value, so that two tokens can be compared without revealing them.
+    """
+
+    __slots__ = ("_value",)
+
+    def __init__(self, value: str) -> None:
+        self._value = value
+
+    def reveal(self) -> str:
+        """Return the text itself. Every call is a place to review."""
+        return self._value
+
+    def fingerprint(self) -> str:
+        """Return the SHA-256 of the text in hex: names a token without being one."""
+        return hashlib.sha256(self._value.encode()).hexdigest()
+
+    def __bool__(self) -> bool:
+        return bool(self._value)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Secret) and self._value == other._value
+
+    def __hash__(self) -> int:
+        return hash((Secret, self._value))
+
+    def __repr__(self) -> str:
+        return MASK
+
+    __str__ = __repr__
+
+    def __format__(self, spec: str) -> str:
+        return format(MASK, spec)
+
+    def __reduce__(self) -> NoReturn:
+        msg = "a Secret cannot be pickled: pass the connection id instead and read the token where it is needed"
+        raise TypeError(msg)
+
+
+def scrub(text: str, secrets: Iterable[Secret] = ()) -> str:
+    """Return ``text`` with the given secrets, JWTs, authorization headers and ``token=...`` pairs replaced by ``***``."""
+    for secret in secrets:
+        if secret:
+            text = text.replace(secret.reveal(), MASK)
+    text = _JWT.sub(MASK, text)
+    text = _BEARER.sub(lambda match: f"{match[1]} {MASK}", text)
+    return _PAIR.sub(lambda match: f"{match[1]}{MASK}", text)
+
+
+def excerpt(body: bytes | str, limit: int = 300) -> str:
+    """Return the scrubbed start of a reply's body for an error message, at most ``limit`` characters."""
+    text: Any = body.decode("utf-8", "replace") if isinstance(body, bytes) else body
+    text = " ".join(scrub(text).split())
+    return text if len(text) <= limit else f"{text[:limit]}..."
