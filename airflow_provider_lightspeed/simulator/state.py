@@ -1,0 +1,113 @@
+"""Everything the simulator remembers, in one object that its routes share."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Protocol
+
+from airflow_provider_lightspeed.simulator.audit import Audit
+from airflow_provider_lightspeed.simulator.clients import OAuthRules
+from airflow_provider_lightspeed.simulator.clock import SimulatorClock
+from airflow_provider_lightspeed.simulator.faults import FaultPlan
+from airflow_provider_lightspeed.simulator.jwt_keys import SigningKey
+from airflow_provider_lightspeed.simulator.limits import RateLimits
+from airflow_provider_lightspeed.simulator.oauth import AuthorizationServer
+
+
+class Answer(Protocol):
+    """What the world says to one GET: always JSON, and the cost that follows from the request alone."""
+
+    @property
+    def status(self) -> int:
+        """HTTP status."""
+
+    @property
+    def body(self) -> bytes:
+        """JSON text."""
+
+    @property
+    def cost(self) -> float:
+        """Drips."""
+
+    @property
+    def rows(self) -> int:
+        """Records in the body."""
+
+
+class World(Protocol):
+    """The data behind the API."""
+
+    @property
+    def account_id(self) -> str:
+        """The one account there is."""
+
+    @property
+    def account_name(self) -> str:
+        """Its name, for the consent page."""
+
+    @property
+    def register_count(self) -> int:
+        """Registers of the subscription; they set the rate limits."""
+
+    def query(self, path: str, params: Mapping[str, str], *, base_url: str, now: datetime) -> Answer:
+        """Answer a GET of ``path`` (from ``/API`` on, without the query)."""
+
+    def rows(self, name: str) -> Sequence[Any]:
+        """Return all records of a resource in their canonical form."""
+
+    def mutate(self, action: str, **arguments: Any) -> Any:
+        """Change the data and return what changed, as plain data."""
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """How the simulator behaves.
+
+    :param seed: of client ID, secret and fault probabilities.
+    :param client_id: default made from the seed.
+    :param client_secret: default made from the seed.
+    :param redirect_uri: the one address registered for the client.
+    :param oauth: lifetimes and rotation.
+    :param latency: seconds that every API answer takes.
+    :param limits: False switches both rate limiters off.
+    :param auto_approve: the consent page answers itself.
+    :param scope: of grants made without a consent page.
+    """
+
+    seed: int = 1
+    client_id: str = ""
+    client_secret: str = ""
+    redirect_uri: str = "https://localhost/lightspeed/callback"
+    oauth: OAuthRules = field(default_factory=OAuthRules)
+    latency: float = 0.0
+    limits: bool = True
+    auto_approve: bool = False
+    scope: tuple[str, ...] = ("employee:all",)
+
+
+class Simulator:
+    """The state behind all routes.
+
+    :param world: the data.
+    :param settings: behaviour.
+    :param clock: time of tokens, buckets and headers.
+    """
+
+    def __init__(self, world: World, settings: Settings, clock: SimulatorClock) -> None:
+        self.world = world
+        self.settings = settings
+        self.clock = clock
+        self.key = SigningKey()
+        self.oauth = AuthorizationServer(settings.oauth, self.key)
+        self.limits = RateLimits(world.register_count, settings.limits)
+        self.faults = FaultPlan(random.Random(settings.seed).random)
+        self.audit = Audit()
+        self.in_flight = 0
+        named = random.Random(f"client {settings.seed}")
+        made_id, made_secret = named.randbytes(32).hex(), named.randbytes(32).hex()
+        self.client = self.oauth.register(
+            settings.client_id or made_id, settings.client_secret or made_secret, settings.redirect_uri
+        )
