@@ -9,11 +9,14 @@ from typing import Any
 
 import uvicorn
 from starlette.types import ASGIApp
-from uvicorn.protocols.http.auto import AutoHTTPProtocol
+from uvicorn.protocols.http.h11_impl import H11Protocol
 
 
-class TransportProtocol(AutoHTTPProtocol):  # type: ignore[misc, valid-type]
-    """uvicorn's HTTP protocol, which also shows the application its transport: faults cut connections with it."""
+class TransportProtocol(H11Protocol):
+    """uvicorn's HTTP protocol, which also shows the application its transport: faults cut connections with it.
+
+    The h11 one, because it keeps the casing of header names; the one on httptools folds it.
+    """
 
     app_state: dict[str, Any]
 
