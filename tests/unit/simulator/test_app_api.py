@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import time
 from collections.abc import Callable
 from typing import Any
@@ -11,6 +12,7 @@ import requests
 
 from airflow_provider_lightspeed.simulator.clients import OAuthRules
 from airflow_provider_lightspeed.simulator.rotation import OldAccess, RotationRules
+from airflow_provider_lightspeed.simulator.server import base_url, listen
 from airflow_provider_lightspeed.simulator.state import Settings
 
 Serve = Callable[..., Any]
@@ -209,3 +211,12 @@ def test_slow_fault_and_latency_delay_a_good_answer(serve: Serve) -> None:
     begun = time.monotonic()
     assert sim.get(token).status_code == 200
     assert time.monotonic() - begun >= 0.05
+
+
+def test_listener_names_its_protocol_and_its_origin() -> None:
+    """asyncio sets TCP_NODELAY only on sockets that say TCP; without it every answer takes 40 ms."""
+    with listen("127.0.0.1", 0) as listener:
+        assert listener.proto == socket.IPPROTO_TCP
+        assert base_url(listener) == f"http://127.0.0.1:{listener.getsockname()[1]}"
+    with listen("0.0.0.0", 0) as listener:
+        assert base_url(listener).startswith("http://127.0.0.1:")
