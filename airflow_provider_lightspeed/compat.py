@@ -1,0 +1,125 @@
+"""Everything that differs between Airflow 2.11 and 3.x, in one place, on top of the common-compat provider."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any
+
+from airflow.providers.common.compat.sdk import (
+    AirflowFailException,
+    AirflowNotFoundException,
+    AirflowSkipException,
+    Asset,
+    AssetAlias,
+    BaseHook,
+    BaseOperator,
+    ObjectStoragePath,
+    conf,
+)
+from airflow.providers.common.compat.version_compat import AIRFLOW_V_3_0_PLUS
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from datetime import datetime
+
+    from sqlalchemy.orm import Session
+
+__all__ = [
+    "AIRFLOW_V_3_0_PLUS",
+    "AirflowFailException",
+    "AirflowNotFoundException",
+    "AirflowSkipException",
+    "Asset",
+    "AssetAlias",
+    "BaseHook",
+    "BaseOperator",
+    "ObjectStoragePath",
+    "conf",
+    "database_is_reachable",
+    "mask_secret",
+    "new_session",
+    "previous_schedule",
+    "run_kind",
+    "secrets_backends",
+]
+
+_BLOCKED = "airflow-db-not-allowed"
+
+
+def database_is_reachable() -> bool:
+    """Tell whether this process may use the metadata database: always in Airflow 2, never in an Airflow 3 task.
+
+    Airflow's task supervisor replaces the session factory and the connection string before task code runs
+    (``airflow.sdk.execution_time.supervisor.block_orm_access``); ``_AIRFLOW_PROCESS_CONTEXT`` says ``server`` in tasks
+    of LocalExecutor too and tells nothing.
+    """
+    if not AIRFLOW_V_3_0_PLUS:
+        return True
+    if os.environ.get("AIRFLOW__DATABASE__SQL_ALCHEMY_CONN", "").startswith(_BLOCKED):
+        return False
+    from airflow import settings
+
+    return getattr(settings.Session, "__name__", "") != "BlockedDBSession"
+
+
+def new_session() -> Session:
+    """Return a session of its own, outside Airflow's scoped one.
+
+    Any ``@provide_session`` helper called while a scoped session is open commits it, and with that drops its locks.
+    """
+    from airflow import settings
+
+    if AIRFLOW_V_3_0_PLUS:
+        return settings.NonScopedSession()
+    from sqlalchemy.orm import sessionmaker
+
+    return sessionmaker(bind=settings.engine, autoflush=False, expire_on_commit=False)()
+
+
+def secrets_backends() -> list[Any]:
+    """Return the backends that a connection is looked up in before the metadata database."""
+    from airflow.configuration import ensure_secrets_loaded
+
+    return [backend for backend in ensure_secrets_loaded() if type(backend).__name__ != "MetastoreBackend"]
+
+
+def mask_secret(value: str) -> None:
+    """Have Airflow's log masker hide a value. For task processes only: in a long-lived one its pattern would grow."""
+    if AIRFLOW_V_3_0_PLUS:
+        from airflow.sdk.log import mask_secret as mask
+    else:
+        from airflow.utils.log.secrets_masker import mask_secret as mask
+    mask(value)
+
+
+def run_kind(context: Mapping[str, Any]) -> str:
+    """Return how the DAG run came to be: ``scheduled``, ``manual``, ``backfill`` or ``asset``."""
+    run_type = getattr(context.get("dag_run"), "run_type", "manual")
+    name = str(getattr(run_type, "value", run_type))
+    return {"asset_triggered": "asset", "dataset_triggered": "asset", "asset_materialization": "asset"}.get(
+        name, name if name in ("scheduled", "manual", "backfill") else "manual"
+    )
+
+
+def previous_schedule(dag: Any, moment: datetime) -> datetime | None:
+    """Return the point of the DAG's cron or timedelta schedule before ``moment``, or ``None`` if it has none.
+
+    A backfill run of a trigger timetable has no data interval; what it stands for is the time since the run before.
+    """
+    timetable = getattr(dag, "timetable", None)
+    delta = getattr(timetable, "_delta", None) or getattr(timetable, "delta", None)
+    if delta is not None:
+        return moment - delta
+    expression = getattr(timetable, "_expression", None) or getattr(timetable, "expression", None)
+    if not expression:
+        return None
+    import pendulum
+    from croniter import croniter
+
+    timezone = getattr(timetable, "_timezone", None) or getattr(timetable, "timezone", None) or "UTC"
+    if isinstance(timezone, str):
+        timezone = pendulum.timezone(timezone)
+    local = pendulum.instance(moment).in_timezone(timezone)
+    # croniter steps through naive local time, so that a daylight saving change does not shift the schedule.
+    previous = croniter(expression, local.naive()).get_prev(type(local.naive()))
+    return pendulum.instance(previous, tz=timezone).in_timezone("UTC")

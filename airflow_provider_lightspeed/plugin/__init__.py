@@ -1,0 +1,1 @@
+"""What Airflow 3's API server mounts: the refresh trigger."""
