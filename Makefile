@@ -1,0 +1,65 @@
+# Everything a developer runs. On a bare machine with Python 3.11 to 3.13 and make, each target first installs what it
+# needs from the lock file (tools/bootstrap.sh); later runs find it there.
+
+.DEFAULT_GOAL := help
+SHELL := /bin/sh
+PY  := .venv/bin/python
+PY2 := .venv-2.11/bin/python
+
+# Folders are marked by name (tests/conftest.py): integration needs a real Postgres or S3 protocol, system runs Airflow's
+# own processes, browser drives Chromium.
+UNIT  := $(wildcard tests/unit tests/contract)
+WHOLE := $(wildcard tests/integration tests/system)
+JOBS  := -n auto --maxprocesses=4
+
+.PHONY: help demo ui test test-unit test-unit-2 test-system test-browser bench lint format types check-data clean
+
+help: ## Show this help
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+.venv/.ready: uv.lock pyproject.toml tools/bootstrap.sh
+	@PYTHON="$(PYTHON)" sh tools/bootstrap.sh .venv airflow-3
+
+.venv-2.11/.ready: uv.lock pyproject.toml tools/bootstrap.sh
+	@PYTHON="$(PYTHON)" sh tools/bootstrap.sh .venv-2.11 airflow-2
+
+demo: .venv/.ready ## Simulator + Airflow 3.3: connect through OAuth, run the example DAG, print what it wrote
+	@$(PY) -m tools.demo
+
+ui: .venv/.ready ## The same, and leave Airflow running to click through (Ctrl-C ends it)
+	@$(PY) -m tools.demo --keep
+
+test: test-unit test-unit-2 test-system ## All tests on Airflow 3.3, the unit tests on 2.11 too (browser and slow ones aside)
+
+test-unit: .venv/.ready ## Unit and contract tests on Airflow 3.3
+	$(PY) -m pytest $(UNIT) $(JOBS) -m "not slow"
+
+test-unit-2: .venv-2.11/.ready ## Unit and contract tests on Airflow 2.11
+	$(PY2) -m pytest $(UNIT) $(JOBS) -m "not slow"
+
+test-system: .venv/.ready ## Postgres, S3 protocol and whole Airflow deployments, on Airflow 3.3
+	$(PY) -m pytest $(WHOLE) -m "not slow"
+
+test-browser: .venv/.ready ## The pages in a real browser (needs chromium)
+	$(PY) -m pytest tests/browser -m "browser and not slow"
+
+bench: .venv/.ready ## Measure throughput, memory and start-up cost (BENCH_ARGS=--short for a quick look)
+	@$(PY) -m bench $(BENCH_ARGS)
+
+lint: .venv/.ready ## Ruff (check and format) and the import contracts
+	.venv/bin/ruff check
+	.venv/bin/ruff format --check
+	.venv/bin/lint-imports
+
+format: .venv/.ready ## Rewrite the sources in the house format
+	.venv/bin/ruff check --fix
+	.venv/bin/ruff format
+
+types: .venv/.ready ## mypy --strict
+	.venv/bin/mypy
+
+check-data: .venv/.ready ## Generated data is what its generator makes
+	@set -e; for generator in $(wildcard tools/build_*.py); do echo "$$generator --check"; $(PY) $$generator --check; done
+
+clean: ## Remove the demo's folder, caches and build products (environments stay)
+	rm -rf .demo .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache dist build

@@ -1,0 +1,68 @@
+"""What every test process gets before the first Airflow import: a home of its own, and nothing of the user's.
+
+Airflow reads ``AIRFLOW_HOME`` and ``AIRFLOW__*`` while it is imported, and creates files there, so the environment is
+set at the top of this module and not in a fixture. Each xdist worker is a process and makes its own home.
+"""
+
+from __future__ import annotations
+
+import atexit
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+_FOLDER_MARKERS = ("integration", "system", "browser")
+
+
+def _isolate_airflow() -> Path:
+    for name in [name for name in os.environ if name.startswith(("AIRFLOW_", "AIRFLOW__"))]:
+        del os.environ[name]
+    home = Path(tempfile.mkdtemp(prefix="airflow-home-"))
+    atexit.register(shutil.rmtree, home, ignore_errors=True)
+    (home / "dags").mkdir()
+    os.environ |= {
+        "AIRFLOW_HOME": str(home),
+        "AIRFLOW__CORE__UNIT_TEST_MODE": "True",
+        "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
+        "AIRFLOW__CORE__DAGS_FOLDER": str(home / "dags"),
+        "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{home / 'airflow.db'}",
+        "AIRFLOW__DATABASE__LOAD_DEFAULT_CONNECTIONS": "False",
+        "AIRFLOW__LOGGING__BASE_LOG_FOLDER": str(home / "logs"),
+        "AIRFLOW__SCHEDULER__ENABLE_HEALTH_CHECK": "False",
+        "AIRFLOW__USAGE_DATA_COLLECTION__ENABLED": "False",
+    }
+    return home
+
+
+_HOME = _isolate_airflow()
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark tests by their top folder, so that nobody forgets to."""
+    for item in items:
+        folder = item.path.relative_to(Path(__file__).parent).parts[0]
+        if folder in _FOLDER_MARKERS:
+            item.add_marker(folder)
+
+
+@pytest.fixture(scope="session")
+def airflow_home() -> Path:
+    """The test process's ``AIRFLOW_HOME``; it is removed when the process ends."""
+    return _HOME
+
+
+@pytest.fixture(scope="session")
+def airflow_database(airflow_home: Path) -> Iterator[None]:
+    """A migrated, empty metadata database (SQLite) in the test process's home."""
+    pytest.importorskip("airflow")
+    from airflow.utils.db import initdb
+
+    initdb()
+    yield
+    from airflow import settings
+
+    settings.engine.dispose()
