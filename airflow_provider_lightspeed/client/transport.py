@@ -1,0 +1,120 @@
+"""The one place that sends: an HTTP request in, a reply or ``Unreachable`` out. No retries, no redirects, no cookies."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final, Protocol
+from urllib.parse import urlsplit
+
+import requests
+from requests.adapters import HTTPAdapter
+from requests.cookies import cookiejar_from_dict
+from requests.structures import CaseInsensitiveDict
+
+from airflow_provider_lightspeed import __version__
+from airflow_provider_lightspeed.auth.flow import OAuthReply, OAuthRequest
+from airflow_provider_lightspeed.exceptions import Unreachable
+
+USER_AGENT: Final = f"airflow-provider-lightspeed/{__version__}"
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What to send. Headers and body may hold secrets, so they do not show.
+
+    :param url: complete, with the encoded query.
+    """
+
+    method: str
+    url: str
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    json: Any = field(default=None, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """What came back, read to its end.
+
+    :param headers: names compared without case (the documentation itself spells them in three ways).
+    :param elapsed: seconds from sending to the end of the headers.
+    """
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes = field(repr=False)
+    elapsed: float = 0.0
+
+
+class Transport(Protocol):
+    """Sends one request."""
+
+    def send(self, request: Request) -> Reply:
+        """Return the reply, whatever its status.
+
+        :raises Unreachable: there was none, or it broke off.
+        """
+
+
+class _NoProxyAuth(requests.auth.AuthBase):
+    """Keeps ``~/.netrc`` from putting its own Authorization header over ours."""
+
+    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
+        return request
+
+
+class RequestsTransport:
+    """``requests`` with what a token-bearing client needs: time-outs, no redirects, no cookies, no netrc.
+
+    :param connect_timeout: seconds to wait for a connection.
+    :param read_timeout: seconds to wait for the next byte.
+    :param connections: how many connections are kept open for parallel use.
+    """
+
+    def __init__(self, *, connect_timeout: float = 10.0, read_timeout: float = 60.0, connections: int = 16) -> None:
+        self._timeout = (connect_timeout, read_timeout)
+        self._session = requests.Session()
+        adapter = HTTPAdapter(pool_maxsize=connections, max_retries=0)
+        self._session.mount("https://", adapter)
+        self._session.mount("http://", adapter)
+        self._session.auth = _NoProxyAuth()
+        self._session.headers.update({"User-Agent": USER_AGENT})
+
+    def send(self, request: Request) -> Reply:
+        """Send and read the whole reply.
+
+        :raises Unreachable: names host and kind of fault, never the URL's query.
+        """
+        self._session.cookies = cookiejar_from_dict({})  # type: ignore[no-untyped-call]
+        try:
+            reply = self._session.request(
+                request.method,
+                request.url,
+                headers=dict(request.headers),
+                json=request.json,
+                timeout=self._timeout,
+                allow_redirects=False,
+            )
+        except requests.RequestException as error:
+            where = urlsplit(request.url)
+            msg = f"no complete reply from {where.scheme}://{where.netloc} ({type(error).__name__}): check host and network"
+            # The cause's text repeats the URL; its type says enough.
+            raise Unreachable(msg, host=where.netloc, kind=type(error).__name__) from None
+        headers: CaseInsensitiveDict[str] = reply.headers
+        return Reply(reply.status_code, headers, reply.content, reply.elapsed.total_seconds())
+
+    def close(self) -> None:
+        """Close the kept connections."""
+        self._session.close()
+
+
+def oauth_exchange(transport: Transport) -> Callable[[OAuthRequest], OAuthReply]:
+    """Return a function that sends OAuth requests, as JSON, through ``transport``."""
+
+    def exchange(request: OAuthRequest) -> OAuthReply:
+        reply = transport.send(
+            Request(request.method, request.url, {"Accept": "application/json"}, json=dict(request.json))
+        )
+        return OAuthReply(reply.status, reply.headers, reply.body)
+
+    return exchange
