@@ -57,7 +57,9 @@ def resource(name: str) -> Resource:
     if name not in resources_:
         raise unknown("resource", name, resources_)
     facts = dict(resources_[name])
-    tuples = ("sortable", "query_params", "required_params", "scopes")
+    lists: dict[str, Any] = {
+        key: tuple(facts.pop(key, ())) for key in ("sortable", "query_params", "required_params", "scopes")
+    }
     return Resource(
         name=name,
         entity=entity(name),
@@ -65,7 +67,7 @@ def resource(name: str) -> Resource:
         relations={key: _relation(key, value) for key, value in facts.pop("relations", {}).items()},
         parents=tuple(ParentKey(**parent) for parent in facts.pop("parents", ())),
         through=Through(**facts.pop("through")) if "through" in facts else None,
-        **{key: tuple(facts.pop(key, ())) for key in tuples},
+        **lists,
         **facts,
     )
 

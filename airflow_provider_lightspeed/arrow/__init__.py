@@ -1,0 +1,1 @@
+"""Records to Arrow and Parquet, typed by the catalog. Knows neither HTTP nor Airflow."""

@@ -1,0 +1,204 @@
+"""Wire records to Arrow, column by column. What does not fit its type goes with its raw text into ``_extra``.
+
+The quick way hands a column of strings to Arrow's casts, which refuse what they cannot express exactly; only the
+columns they refuse are walked value by value (``values``).
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from itertools import accumulate
+from typing import Any, Final
+
+import orjson
+import pyarrow as pa
+
+from airflow_provider_lightspeed.arrow.types import TIMESTAMP, Column, Shape, schema_of, shape_of
+from airflow_provider_lightspeed.arrow.values import CONVERTERS, Misfit
+from airflow_provider_lightspeed.resources.base import FieldType, Resource
+
+Record = Mapping[str, Any]
+#: Says which top-level row a nested row belongs to, and the path to it.
+Where = Callable[[int], tuple[int, str]]
+
+_TEXTS: Final = (FieldType.STRING, FieldType.MIXED)
+
+
+@dataclass(frozen=True, slots=True)
+class Lineage:
+    """What is noted on every row: the account, when it was read (aware), and the window it was read for."""
+
+    account_id: str
+    extracted_at: datetime
+    window_start: datetime | None = None
+    window_end: datetime | None = None
+
+
+class RecordConverter:
+    """Turns batches of records of one resource into record batches of one schema.
+
+    :param resource: gives fields and types.
+    :param relations: those that were asked for.
+    :param columns: the top-level columns to keep; default all.
+    :raises InvalidArgument: an unknown relation or column.
+    """
+
+    def __init__(
+        self, resource: Resource, relations: Sequence[str] = (), columns: Sequence[str] | None = None, *, lineage: Lineage
+    ) -> None:
+        self._shape = shape_of(resource, relations, columns)
+        self._lineage = lineage
+        self.schema = schema_of(self._shape)
+        #: How many values went to ``_extra``, by (path, reason).
+        self.report: Counter[tuple[str, str]] = Counter()
+        self._extras: dict[int, dict[str, Any]] = {}
+
+    def convert(self, records: Sequence[Record]) -> pa.RecordBatch:
+        """Return the records as one batch, in order."""
+        self._extras = {}
+        arrays = self._columns(self._shape, records, lambda row: (row, ""))
+        extra = [None] * len(records)
+        for row, found in self._extras.items():
+            extra[row] = orjson.dumps(found, option=orjson.OPT_SORT_KEYS).decode()  # type: ignore[call-overload]
+        arrays.append(pa.array(extra, pa.string()))
+        lineage = self._lineage
+        arrays.append(pa.repeat(pa.scalar(lineage.account_id, pa.string()), len(records)))
+        for moment in (lineage.extracted_at, lineage.window_start, lineage.window_end):
+            arrays.append(pa.repeat(pa.scalar(moment, TIMESTAMP), len(records)))
+        return pa.RecordBatch.from_arrays(arrays, schema=self.schema)
+
+    def _columns(self, shape: Shape, records: Sequence[Record], where: Where) -> list[pa.Array]:
+        known = shape.known
+        if not all(map(known.issuperset, records)):
+            records = [
+                record if known.issuperset(record) else self._set_aside(record, known, *where(row))
+                for row, record in enumerate(records)
+            ]
+        return [self._column(column, self._values(column, records, where), where) for column in shape.columns]
+
+    def _set_aside(self, record: Record, known: frozenset[str], row: int, path: str) -> Record:
+        """Keep what has no column; return the record with XML attributes lifted to fields where they have one."""
+        attributes = record.get("@attributes")
+        if isinstance(attributes, Mapping):
+            record = {**attributes, **{key: value for key, value in record.items() if key != "@attributes"}}
+        for key in record.keys() - known:
+            self._keep(row, path + key, record[key], "not in the catalog")
+        return record
+
+    def _keep(self, row: int, path: str, value: Any, reason: str) -> None:
+        self._extras.setdefault(row, {})[path] = value
+        plain = "".join(part.partition("[")[0] + "." for part in path.split("."))[:-1]
+        self.report[plain, reason] += 1
+
+    def _values(self, column: Column, records: Sequence[Record], where: Where) -> list[Any]:
+        key, *others = column.keys
+        values = [record.get(key) for record in records]
+        for other in others:
+            for index, record in enumerate(records):
+                second = record.get(other)
+                if second is None or second == values[index]:
+                    continue
+                if values[index] is None:
+                    values[index] = second
+                else:
+                    row, path = where(index)
+                    self._keep(row, path + other, second, f"differs from {key}")
+        return values
+
+    def _column(self, column: Column, values: list[Any], where: Where) -> pa.Array:
+        if column.shape is not None:
+            nested = self._collection if column.type is FieldType.COLLECTION else self._object
+            return nested(column, values, where)
+        try:
+            return self._quick(column, values)
+        except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError, OverflowError):
+            return self._careful(column, values, where)
+
+    @staticmethod
+    def _quick(column: Column, values: list[Any]) -> pa.Array:
+        if column.type in _TEXTS:
+            return pa.array(values, pa.string())
+        if column.format or column.type is FieldType.STRING_LIST:
+            raise pa.ArrowInvalid("only the careful way reads these")
+        texts = pa.array([value or None for value in values], pa.string())
+        return texts.cast(column.arrow)
+
+    def _careful(self, column: Column, values: list[Any], where: Where) -> pa.Array:
+        convert = CONVERTERS[column.type]
+        typed: list[Any] = []
+        for index, value in enumerate(values):
+            if value is None or (value == "" and column.type not in _TEXTS):
+                typed.append(None)
+                continue
+            try:
+                typed.append(convert(value, column))
+            except Misfit as misfit:
+                row, path = where(index)
+                self._keep(row, path + column.name, value, misfit.reason)
+                typed.append(misfit.rounded)
+        return pa.array(typed, column.arrow)
+
+    def _object(self, column: Column, values: list[Any], where: Where) -> pa.Array:
+        assert column.shape is not None
+        found: list[Record] = []
+        absent: list[bool] = []
+        for index, value in enumerate(values):
+            here = isinstance(value, dict)
+            if not here and value not in (None, "", []):
+                row, path = where(index)
+                self._keep(row, path + column.name, value, "not one record")
+            found.append(value if here else {})
+            absent.append(not here)
+
+        def inside(index: int) -> tuple[int, str]:
+            row, path = where(index)
+            return row, f"{path}{column.name}."
+
+        arrays = self._columns(column.shape, found, inside)
+        return pa.StructArray.from_arrays(arrays, fields=list(column.arrow), mask=pa.array(absent))
+
+    def _collection(self, column: Column, values: list[Any], where: Where) -> pa.Array:
+        assert column.shape is not None
+        groups = [self._members(column, value, where, index) for index, value in enumerate(values)]
+        offsets = [0, *accumulate(map(len, groups))]
+
+        def inside(index: int) -> tuple[int, str]:
+            parent = bisect_right(offsets, index) - 1
+            row, path = where(parent)
+            return row, f"{path}{column.name}[{index - offsets[parent]}]."
+
+        members = [member for group in groups for member in group]
+        arrays = self._columns(column.shape, members, inside)
+        structs = pa.StructArray.from_arrays(arrays, fields=list(column.arrow.value_type))
+        return pa.ListArray.from_arrays(pa.array(offsets, pa.int32()), structs, type=column.arrow)
+
+    def _members(self, column: Column, value: Any, where: Where, index: int) -> list[Record]:
+        """Normalise a container: several records, one as an object, none as ``""`` or nothing."""
+        if value is None or value == "":
+            return []
+        inner = value
+        if isinstance(value, dict) and column.element:
+            # Some samples have a lone record's fields right under the container.
+            inner = value[column.element] if column.element in value else [value] if value else []
+            strangers = [key for key in value if key not in (column.element, "@attributes")] if column.element in value else []
+            for key in strangers:
+                row, path = where(index)
+                self._keep(row, f"{path}{column.name}.{key}", value[key], "not in the catalog")
+        if isinstance(inner, dict):
+            return [inner]
+        if isinstance(inner, list):
+            strays = [member for member in inner if not isinstance(member, dict)]
+            if not strays:
+                return inner
+            row, path = where(index)
+            self._keep(row, path + column.name, strays, "not a record")
+            return [member for member in inner if isinstance(member, dict)]
+        if inner is not None and inner != "":
+            row, path = where(index)
+            self._keep(row, path + column.name, inner, "not a collection")
+        return []
+

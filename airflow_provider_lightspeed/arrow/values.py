@@ -1,0 +1,129 @@
+"""One wire value to one typed value, the careful way: used for columns in which Arrow's own casts meet a stranger."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from datetime import UTC, date, datetime
+from decimal import Decimal, InvalidOperation
+from typing import Any, Final
+
+import orjson
+
+from airflow_provider_lightspeed.arrow.types import Column
+from airflow_provider_lightspeed.resources.base import FieldType
+
+_SCALE: Final = Decimal("1e-10")
+_DIGITS: Final = 38
+_INT64: Final = range(-(2**63), 2**63)
+
+
+class Misfit(Exception):
+    """A value that the type cannot hold, or holds only rounded (``rounded`` is then what goes into the column)."""
+
+    def __init__(self, reason: str, rounded: Any = None) -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.rounded = rounded
+
+
+def raw_text(value: Any) -> str:
+    """Return a wire value as text: strings as they are, all else as JSON."""
+    return value if isinstance(value, str) else orjson.dumps(value).decode()
+
+
+def _decimal(value: Any, _: Column) -> Decimal:
+    if isinstance(value, bool) or not isinstance(value, (str, int, float)):
+        raise Misfit("not a number")
+    try:
+        number = Decimal(str(value))
+    except InvalidOperation:
+        raise Misfit("not a number") from None
+    if not number.is_finite() or number.adjusted() > _DIGITS - 10 - 1:
+        raise Misfit("too large for decimal(38,10)")
+    from decimal import Context
+
+    rounded = number.quantize(_SCALE, context=Context(prec=60))
+    if len(rounded.as_tuple().digits) > _DIGITS:
+        raise Misfit("too large for decimal(38,10)")
+    if rounded != number:
+        raise Misfit("more than ten decimals", rounded)
+    return rounded
+
+
+def _integer(value: Any, _: Column) -> int:
+    if isinstance(value, bool) or not isinstance(value, (str, int, float)):
+        raise Misfit("not an integer")
+    try:
+        number = Decimal(str(value))
+    except InvalidOperation:
+        raise Misfit("not an integer") from None
+    if not number.is_finite() or number.adjusted() > 20 or number != number.to_integral_value():
+        raise Misfit("not an integer")
+    if int(number) not in _INT64:
+        raise Misfit("too large for int64")
+    return int(number)
+
+
+def _boolean(value: Any, _: Column) -> bool:
+    if isinstance(value, bool):
+        return value
+    found = {"true": True, "false": False, "1": True, "0": False}.get(str(value).lower())
+    if found is None:
+        raise Misfit("not a boolean")
+    return found
+
+
+def _datetime(value: Any, _: Column) -> datetime:
+    try:
+        moment = datetime.fromisoformat(value)
+    except (TypeError, ValueError):
+        raise Misfit("not a timestamp") from None
+    if moment.tzinfo is None:
+        raise Misfit("a timestamp without an offset", moment.replace(tzinfo=UTC))
+    try:
+        return moment.astimezone(UTC)
+    except OverflowError:
+        raise Misfit("not a timestamp") from None
+
+
+def _date(value: Any, column: Column) -> date:
+    if not isinstance(value, str):
+        raise Misfit("not a date")
+    formats = ("%m/%d/%Y", "%Y-%m-%d") if column.format == "MM/DD/YYYY" else ("%Y-%m-%d",)
+    for form in formats:
+        try:
+            return datetime.strptime(value, form).replace(tzinfo=UTC).date()
+        except ValueError:
+            continue
+    try:
+        whole = datetime.fromisoformat(value)
+    except ValueError:
+        raise Misfit("not a date") from None
+    raise Misfit("a timestamp where a date belongs", whole.date())
+
+
+def _string(value: Any, _: Column) -> str:
+    if isinstance(value, str):
+        return value
+    raise Misfit("not a text", raw_text(value) if not isinstance(value, (dict, list)) else None)
+
+
+def _strings(value: Any, _: Column) -> list[str]:
+    if isinstance(value, str):
+        return [value]
+    if isinstance(value, list) and all(isinstance(item, str) for item in value):
+        return value
+    raise Misfit("not a list of texts")
+
+
+CONVERTERS: Final[Mapping[FieldType, Callable[[Any, Column], Any]]] = {
+    FieldType.INTEGER: _integer,
+    FieldType.MONEY: _decimal,
+    FieldType.FLOAT: _decimal,
+    FieldType.STRING: _string,
+    FieldType.MIXED: lambda value, _: raw_text(value),
+    FieldType.BOOLEAN: _boolean,
+    FieldType.DATETIME: _datetime,
+    FieldType.DATE: _date,
+    FieldType.STRING_LIST: _strings,
+}
