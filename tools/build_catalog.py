@@ -68,6 +68,15 @@ def make_field(owner: str, name: str, facts: Facts, relations: set[str]) -> Fact
     return made
 
 
+def canonical(fields: Facts) -> Facts:
+    """Drop fields that are only another spelling of one before them."""
+    kept: Facts = {}
+    for name, facts in fields.items():
+        if not any(name in earlier.get("aliases", ()) for earlier in kept.values()):
+            kept[name] = facts
+    return kept
+
+
 def strategy(name: str, entry: Facts) -> str:
     """Return how the resource is read over time."""
     if entry["kind"] == "report":
@@ -129,7 +138,7 @@ def build(source: Facts) -> Facts:
                 "primary_key": entry["primary_key"],
                 "fields": {
                     key: make_field(entry["record"] if key == "Prices" else name, key, facts, keys.get(name, set()))
-                    for key, facts in entry["fields"].items()
+                    for key, facts in canonical(entry["fields"]).items()
                 },
             }
             for name, entry in sorted(entities.items())

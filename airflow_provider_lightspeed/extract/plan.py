@@ -1,0 +1,160 @@
+"""From a resource, a mode and a window to the requests that read it. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
+from typing import Any, Final
+
+from airflow_provider_lightspeed.exceptions import InvalidArgument, unknown
+from airflow_provider_lightspeed.extract.window import Window
+from airflow_provider_lightspeed.resources.base import Resource, Strategy
+from airflow_provider_lightspeed.resources.catalog import resource as resource_named
+
+MODES: Final = ("incremental", "full")
+#: How many keys an append read goes back: ids are given before their rows become visible.
+TRAILING_KEYS: Final = 1_000
+#: Where a report begins when nothing says so.
+FIRST_PERIOD: Final = timedelta(days=30)
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """What a user asks for, checked.
+
+    :param mode: ``incremental`` or ``full``.
+    """
+
+    resource: Resource
+    mode: str = "incremental"
+    relations: tuple[str, ...] = ()
+    filters: Mapping[str, Any] = field(default_factory=dict)
+    columns: tuple[str, ...] | None = None
+
+    @classmethod
+    def of(
+        cls,
+        resource: str,
+        *,
+        mode: str = "incremental",
+        relations: Sequence[str] = (),
+        filters: Mapping[str, Any] | None = None,
+        columns: Sequence[str] | None = None,
+    ) -> Job:
+        """Check the names and return the job; nothing is sent.
+
+        :raises InvalidArgument: names the argument, what was found and what is allowed.
+        """
+        found = resource_named(resource)
+        if mode not in MODES:
+            raise unknown("mode", mode, MODES)
+        loaded = found.check_relations(relations)
+        job = cls(found, mode, loaded, dict(filters or {}), tuple(columns) if columns is not None else None)
+        found.check_filters(job.filters, loaded)
+        absent = [name for name in found.required_params if name not in job.filters and found.strategy is not Strategy.PERIOD]
+        if absent:
+            msg = f"filters: {resource} needs {', '.join(absent)}; add filters={{{absent[0]!r}: ...}}"
+            raise InvalidArgument(msg, field="filters", found=sorted(job.filters), allowed=absent)
+        if not job.whole and found.modified_field in job.filters:
+            msg = (
+                f"filters: {found.modified_field!r} is set by the window of an incremental read; "
+                "use window_start and window_end, or mode='full'"
+            )
+            raise InvalidArgument(msg, field="filters", found=found.modified_field, allowed=("window_start", "window_end"))
+        return job
+
+    @property
+    def whole(self) -> bool:
+        """Whether each run reads all there is."""
+        return self.mode == "full" or self.resource.strategy is Strategy.SNAPSHOT
+
+    def query(self, account_id: str) -> dict[str, Any]:
+        """Return what identifies the result: runs with the same query continue each other."""
+        return {
+            "account": account_id,
+            "resource": self.resource.name,
+            "relations": list(self.relations),
+            "filters": {name: str(value) for name, value in sorted(self.filters.items())},
+            "columns": sorted(self.columns) if self.columns is not None else None,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """One list to read.
+
+    :param resource: the one whose list is read; another than the job's for a ``parent`` strategy.
+    :param checked_field: every row's value of it must lie in the window; ``None``: no filter to check.
+    :param child: take the records of this relation instead of the rows themselves.
+    """
+
+    resource: Resource
+    filters: Mapping[str, Any]
+    relations: tuple[str, ...] = ()
+    params: Mapping[str, str] = field(default_factory=dict)
+    checked_field: str | None = None
+    child: str | None = None
+
+    @property
+    def archived(self) -> str | None:
+        """Archived records are included and marked."""
+        return "true" if self.resource.archived else None
+
+
+def make_plan(job: Job, window: Window, state: Mapping[str, Any]) -> Plan:
+    """Return how a window of a job is read.
+
+    :param state: what the run before left (``last_key`` of an append read).
+    :raises InvalidArgument: the job asks for what its strategy cannot do.
+    """
+    resource, filters = job.resource, dict(job.filters)
+    plan = Plan(resource, filters, job.relations)
+    match resource.strategy:
+        case Strategy.PERIOD:
+            start = window.start or window.end - FIRST_PERIOD
+            last = window.end - timedelta(seconds=1)
+            return replace(plan, params={"startDate": start.date().isoformat(), "endDate": last.date().isoformat()})
+        case Strategy.MODIFIED if not job.whole:
+            assert resource.modified_field is not None
+            filters[resource.modified_field] = window.filter_value()
+            return replace(plan, checked_field=resource.modified_field)
+        case Strategy.APPEND if not job.whole:
+            return _append(plan, window, state)
+        case Strategy.PARENT if not job.whole:
+            return _through(job, window)
+    return plan
+
+
+def _append(plan: Plan, window: Window, state: Mapping[str, Any]) -> Plan:
+    resource = plan.resource
+    if not window.moves_watermark and window.start is not None and resource.created_field:
+        filters = {**plan.filters, resource.created_field: window.filter_value()}
+        return replace(plan, filters=filters, checked_field=resource.created_field)
+    last = int(state.get("last_key", 0)) - TRAILING_KEYS
+    assert resource.primary_key is not None
+    return replace(plan, filters={**plan.filters, resource.primary_key: f">,{last}"}) if last > 0 else plan
+
+
+def _through(job: Job, window: Window) -> Plan:
+    through = job.resource.through
+    assert through is not None
+    parent = resource_named(through.resource)
+    if job.filters:
+        msg = (
+            f"filters: an incremental read of {job.resource.name} goes through {parent.name} and cannot filter; "
+            "use mode='full' with filters, or filter afterwards"
+        )
+        raise InvalidArgument(msg, field="filters", found=sorted(job.filters), allowed=("mode='full'",))
+    wanted = [through.relation, *(f"{through.relation}.{name}" for name in job.relations)]
+    for name in wanted:
+        if name not in parent.relations:
+            msg = (
+                f"relations: an incremental read of {job.resource.name} goes through {parent.name}, which cannot load "
+                f"{name!r}; use mode='full', or read that relation's own resource"
+            )
+            raise InvalidArgument(msg, field="relations", found=name, allowed=("mode='full'",))
+    assert parent.modified_field is not None
+    filters = {parent.modified_field: window.filter_value()}
+    relations = parent.check_relations(wanted)
+    return Plan(parent, filters, relations, checked_field=parent.modified_field, child=through.relation)
