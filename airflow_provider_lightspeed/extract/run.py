@@ -212,12 +212,13 @@ def extract(
     account = client.account_id
     query = fingerprint(job.query(account))
     window = _window(client, dataset, job, run, owner, account, query)
-    plan = make_plan(job, window, dataset.state(account, query, owner))
+    state = dataset.state(account, query, owner)
+    plan = make_plan(job, window, state)
     log.info("%s: window [%s, %s), %s", job.resource.name, window.start, window.end, window.origin or job.mode)
     lineage = Lineage(account, client.server_now(), window.start, window.end)
     converter = RecordConverter(job.resource, job.relations, job.columns, lineage=lineage)
     files = _Files(storage, dataset.staging(owner, attempt), converter)
-    last_key = _stream(client, plan, window, files, job, clock, began, on_progress)
+    last_key = _stream(client, plan, window, files, job, state.get("last_key"), clock, began, on_progress)
     _report(job, converter)
     commit = Commit(
         account_id=account,
@@ -272,12 +273,12 @@ def _stream(
     window: Window,
     files: _Files,
     job: Job,
+    last_key: int | None,
     clock: Clock,
     began: float,
     on_progress: Callable[[Progress], None],
 ) -> int | None:
     follows = job.resource.strategy is Strategy.APPEND and job.resource.primary_key
-    last_key: int | None = None
     waiting: list[Record] = []
     for page in read_pages(client, plan):
         records = _children(plan, _checked(plan, window, page.records))
