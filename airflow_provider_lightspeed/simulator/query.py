@@ -1,0 +1,211 @@
+"""Reads a list request as strictly as the API: filters, sort, relations, cursor, cost."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from decimal import Decimal, InvalidOperation
+from typing import Any, Final
+from urllib.parse import unquote
+
+from airflow_provider_lightspeed.simulator.schema import FieldSpec, ListSpec, entity
+
+Predicate = Callable[[Mapping[str, Any]], bool]
+
+CONTROLS: Final = frozenset(
+    {"limit", "sort", "after", "before", "count", "archived", "load_relations", "pretty_print", "or"}
+)
+PAGE: Final = 100
+MOST_IN: Final = 100
+_OPERATORS: Final = (">=", "<=", "><", "!=", "!~", ">", "<", "~", "IN")
+RANGES: Final = frozenset({">=", "<=", "><", ">", "<"})
+
+
+class Refused(Exception):
+    """400, or another status, with the message the API would give."""
+
+    def __init__(self, message: str, status: int = 400) -> None:
+        super().__init__(message)
+        self.message = message
+        self.status = status
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """One filter: ``relation`` is empty for a field of the record itself."""
+
+    relation: str
+    spec: FieldSpec | None
+    name: str
+    operator: str
+    values: tuple[Any, ...]
+
+    def holds(self, value: Any) -> bool:
+        """Compare a canonical value."""
+        value = typed(self.spec, value)
+        first = self.values[0] if self.values else None
+        match self.operator:
+            case "=":
+                return bool(value == first)
+            case "!=":
+                return bool(value != first)
+            case "IN":
+                return value in self.values
+            case "~" | "!~":
+                pattern = ".*".join(re.escape(part) for part in str(first).split("%"))
+                found = re.fullmatch(pattern, "" if value is None else str(value), re.IGNORECASE | re.DOTALL) is not None
+                return found is (self.operator == "~")
+        if value is None:
+            return False
+        match self.operator:
+            case ">":
+                return bool(value > first)
+            case ">=":
+                return bool(value >= first)
+            case "<":
+                return bool(value < first)
+            case "<=":
+                return bool(value <= first)
+        return bool(self.values[0] <= value <= self.values[1])
+
+
+def typed(spec: FieldSpec | None, value: Any) -> Any:
+    """Return a canonical value, or the text of a filter, as something that compares."""
+    if value is None or spec is None:
+        return value
+    try:
+        if spec.type in ("integer", "money", "float"):
+            return Decimal(value)
+        if spec.type == "boolean":
+            return value if isinstance(value, bool) else {"true": True, "1": True, "false": False, "0": False}[value]
+        if spec.type == "datetime":
+            moment = datetime.fromisoformat(value) if len(value) > 10 else datetime.fromisoformat(f"{value}T00:00:00")
+            return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).astimezone(UTC).isoformat()
+    except (InvalidOperation, KeyError, ValueError, TypeError):
+        raise Refused(f"Invalid value for {spec.name}: '{value}'.") from None
+    return value
+
+
+def parse_condition(listed: ListSpec, loaded: frozenset[str], name: str, text: str) -> Condition:
+    """Read ``name=text``; refuse what the API does not know."""
+    relation, dot, inner = name.rpartition(".")
+    spec: FieldSpec | None
+    if dot:
+        facts = listed.relations.get(relation)
+        if facts is None or "." in relation:
+            raise Refused(f"Unknown field: '{name}'.")
+        if relation not in loaded:
+            raise Refused(f"Relation '{relation}' must be in load_relations to search '{name}'.")
+        spec = entity(facts["target"]).find(inner) if facts["target"] else None
+        if spec is None and name not in listed.query_params:
+            raise Refused(f"Unknown field: '{name}'.")
+    else:
+        spec = listed.entity.find(name)
+        if (spec is None or spec.nested) and name not in listed.query_params:
+            raise Refused(f"Unknown field: '{name}'.")
+    operator, operands = _operator(text)
+    if operator == "><" and len(operands) != 2:
+        raise Refused(f"Operator >< needs two operands: '{name}'.")
+    if operator == "IN" and not 1 <= len(operands) <= MOST_IN:
+        raise Refused(f"Operator IN takes 1 to {MOST_IN} values: '{name}'.")
+    like = operator in ("~", "!~")
+    values = tuple(operand if like else typed(spec, operand) for operand in operands)
+    return Condition(relation, spec, spec.name if spec else inner, operator, values)
+
+
+def _operator(text: str) -> tuple[str, tuple[str, ...]]:
+    for operator in _OPERATORS:
+        if text.startswith(f"{operator},"):
+            rest = text[len(operator) + 1 :]
+            if operator == "IN":
+                return operator, tuple(part for part in rest.strip("[]").split(",") if part)
+            return operator, tuple(rest.split(",", 1)) if operator == "><" else (rest,)
+    return "=", (text,)
+
+
+def parse_or(listed: ListSpec, loaded: frozenset[str], text: str) -> list[Condition]:
+    """Read ``or=a%3Dx|b%3Dy``: the parts are percent-encoded once more."""
+    found = []
+    for part in text.split("|"):
+        name, equals, value = unquote(part).partition("=")
+        if not equals:
+            raise Refused(f"Malformed or: '{text}'.")
+        found.append(parse_condition(listed, loaded, name, value))
+    return found
+
+
+def parse_relations(listed: ListSpec, text: str, *, single: bool) -> tuple[str, ...]:
+    """Return the relations asked for, parents of dotted names included."""
+    if listed.display_template:
+        return ()
+    if text == "all":
+        return tuple(name for name in listed.relations if not name.startswith("CustomFieldValues"))
+    try:
+        names = json.loads(text)
+    except ValueError:
+        names = None
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        raise Refused("load_relations must be a JSON array of names.")
+    wanted: dict[str, None] = {}
+    for name in names:
+        facts = listed.relations.get(name)
+        if facts is None or (facts.get("single_only") and not single):
+            raise Refused(f"Unknown relation '{name}'. Allowed: {', '.join(listed.relations)}.")
+        parts = name.split(".")
+        wanted.update(dict.fromkeys(".".join(parts[: depth + 1]) for depth in range(len(parts))))
+    return tuple(wanted)
+
+
+def relation_tree(names: tuple[str, ...]) -> dict[str, Any]:
+    """Return dotted names as a tree: name -> (full path, subtree)."""
+    tree: dict[str, Any] = {}
+    for name in sorted(names):
+        level, path = tree, ""
+        for part in name.split("."):
+            path = f"{path}.{part}" if path else part
+            level = level.setdefault(part, (path, {}))[1]
+    return tree
+
+
+def cost_of(listed: ListSpec, relations: tuple[str, ...], params: Mapping[str, str], ors: list[Condition], *, single: bool) -> float:
+    """Price a request (page "Rate limiting", "Query parameters")."""
+    if "count" in params:
+        return 10.0
+    if listed.display_template:
+        return 1.0
+    price = sum(listed.relations[name]["cost"] for name in relations)
+    return round(1.0 + (price / 2 if single else price) + or_cost(ors), 3)
+
+
+def or_cost(ors: list[Condition]) -> float:
+    """Free over one field; 1 per operand over one entity with at most one range; else 10 per entity + 1 per further."""
+    if len({(found.relation, found.name) for found in ors}) <= 1:
+        return 0.0
+    entities = {found.relation for found in ors}
+    if len(entities) == 1 and sum(found.operator in RANGES for found in ors) <= 1:
+        return float(len(ors))
+    return 10.0 * len(entities) + len(ors) - len(entities)
+
+
+def encode_cursor(values: list[Any]) -> str:
+    """Return a cursor: base64 of a JSON array."""
+    return base64.b64encode(json.dumps(values, separators=(",", ":")).encode()).decode()
+
+
+def decode_cursor(text: str, length: int) -> list[Any]:
+    """Read a cursor.
+
+    :raises Refused: it is not one of this sort.
+    """
+    try:
+        values = json.loads(base64.b64decode(text, validate=True))
+    except (ValueError, binascii.Error):
+        values = None
+    if not isinstance(values, list) or len(values) != length:
+        raise Refused("Invalid cursor.")
+    return values

@@ -1,0 +1,409 @@
+"""The shop behind the API: its records, the answers to list and single reads, and changes on demand."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final
+from urllib.parse import quote
+
+import orjson
+
+from airflow_provider_lightspeed.simulator import query as queries
+from airflow_provider_lightspeed.simulator.generate import Generator, Plan, Row, stamp
+from airflow_provider_lightspeed.simulator.query import PAGE, Condition, Refused, typed
+from airflow_provider_lightspeed.simulator.render import canonical, one_or_many, with_relations
+from airflow_provider_lightspeed.simulator.replies import api_error_body
+from airflow_provider_lightspeed.simulator.reports import REPORTS
+from airflow_provider_lightspeed.simulator.retail import Till, names, stock, trade
+from airflow_provider_lightspeed.simulator.schema import ListSpec, lists, store_of, stores
+
+#: Lists that the documentation shows without ``@attributes``.
+BARE: Final = frozenset({"CurrencyRate", "Option", "Locale"})
+_KEPT_RESULTS: Final = 24
+_MANY_KEYS: Final = {"ItemComponents": "assemblyItemID", "WithdrawalPayments": "creditAccountID"}
+_FLAGS: Final = {"Layaways": "isLayaway", "SpecialOrders": "isSpecialOrder", "Workorders": "isWorkorder"}
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """Status, JSON body, cost in drips, records in the body."""
+
+    status: int
+    body: bytes
+    cost: float
+    rows: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Result:
+    """A filtered, sorted list with its cursor keys."""
+
+    rows: list[Row]
+    keys: list[list[Any]]
+    places: dict[str, int]
+
+
+class World:
+    """One account. Make it with :meth:`generate`."""
+
+    def __init__(self, plan: Plan, made: dict[str, list[Row]]) -> None:
+        self._plan = plan
+        self._stores = made
+        self._lists = lists()
+        self._till = Till(plan, made)
+        self._forget()
+
+    @classmethod
+    def generate(
+        cls, seed: int, *, sales: int, items: int, customers: int, days: int, registers: int, now: datetime, account_id: str
+    ) -> World:
+        """Make a shop; the same arguments make the same one.
+
+        :param days: of history before ``now``.
+        """
+        plan = Plan(seed, sales, max(items, 1), max(customers, 1), days, max(registers, 1), now.astimezone(UTC), account_id)
+        generator = Generator(plan)
+        made: dict[str, list[Row]] = {name: generator.rows(name) for name in stores()}
+        names(plan, made)
+        stock(plan, made)
+        trade(plan, made)
+        return cls(plan, made)
+
+    @property
+    def account_id(self) -> str:
+        """The account's key."""
+        return self._plan.account_id
+
+    @property
+    def account_name(self) -> str:
+        """The account's name."""
+        return f"Example Retail {self._plan.account_id}"
+
+    @property
+    def register_count(self) -> int:
+        """Registers of the subscription."""
+        return self._plan.registers
+
+    def _forget(self) -> None:
+        self._indexes: dict[tuple[str, str], dict[Any, list[Row]]] = {}
+        self._results: OrderedDict[Any, _Result] = OrderedDict()
+
+    # -- reading ----------------------------------------------------------------------------------------------------
+
+    def rows(self, name: str) -> Sequence[Any]:
+        """Return all records of a resource in canonical form.
+
+        :raises LookupError: unknown resource.
+        """
+        listed = self._lists[name]
+        found = [canonical(listed.entity, row) for row in self._source(listed)]
+        if name == "Account":
+            found = [row | {"link": None} for row in found]
+        return found
+
+    def _source(self, listed: ListSpec) -> list[Row]:
+        if listed.name in REPORTS:
+            return REPORTS[listed.name](self._stores)
+        if listed.store.endswith("Label"):
+            source = "OrderLine" if "OrderLine" in listed.name else "TransferItem" if "Transfer" in listed.name else "Item"
+            return [
+                {"itemID": row["itemID"], "copies": 1, "orderID": row.get("orderID", 0),
+                 "m": {"currency_symbol": "$", "price": "9.99", "title": f"Label {row['itemID']}"}}
+                for row in self._stores[source]
+            ]
+        return self._stores.get(listed.store, [])
+
+    def query(self, path: str, params: Mapping[str, str], *, base_url: str, now: datetime) -> Answer:
+        """Answer a GET of ``path``."""
+        for listed in self._lists.values():
+            match = listed.pattern.fullmatch(path)
+            if match:
+                return self._answer(listed, match.groupdict(), dict(params), f"{base_url}{path}")
+        return Answer(404, api_error_body(404, f"No such endpoint: {path}"), 1.0, 0)
+
+    def _answer(self, listed: ListSpec, parents: dict[str, str], params: dict[str, str], url: str) -> Answer:
+        key = parents.pop("_id", None)
+        cost = 1.0
+        try:
+            relations = queries.parse_relations(listed, params.get("load_relations", "[]"), single=key is not None)
+            ors = queries.parse_or(listed, frozenset(relations), params["or"]) if "or" in params else []
+            cost = queries.cost_of(listed, relations, params, ors, single=key is not None)
+            if key is not None:
+                return self._single(listed, key, relations, cost)
+            return self._page(listed, parents, params, relations, ors, cost, url)
+        except Refused as refusal:
+            return Answer(refusal.status, api_error_body(refusal.status, refusal.message), cost, 0)
+
+    def _single(self, listed: ListSpec, key: str, relations: tuple[str, ...], cost: float) -> Answer:
+        found = self._by(listed.store, listed.primary_key or "", int(key))
+        if not found:
+            message = f"Object of type '{listed.envelope}' not found with primary ID '{key}'."
+            return Answer(404, api_error_body(404, message), cost, 0)
+        body = {"@attributes": {"count": "1"}, listed.envelope: self._show(listed, found[0], relations)}
+        return Answer(200, orjson.dumps(body), cost, 1)
+
+    def _page(
+        self,
+        listed: ListSpec,
+        parents: dict[str, str],
+        params: dict[str, str],
+        relations: tuple[str, ...],
+        ors: list[Condition],
+        cost: float,
+        url: str,
+    ) -> Answer:
+        counting = "count" in params
+        if counting and {"limit", "sort", "after", "before"} & params.keys():
+            raise Refused("count cannot be combined with limit, sort or a cursor.")
+        limit = _limit(params)
+        sort = _sort(listed, params)
+        result = self._result(listed, parents, params, relations, ors, sort)
+        if counting:
+            return Answer(200, orjson.dumps({"@attributes": {"count": str(len(result.rows))}}), cost, 0)
+        start, stop = _span(result, params, sort, limit)
+        shown = [self._show(listed, row, relations) for row in result.rows[start:stop]]
+        body: dict[str, Any] = {}
+        if listed.name == "Account":
+            body["@attributes"] = {"count": str(len(shown))}
+        elif listed.name not in BARE:
+            more, before = stop < len(result.rows) and stop > start, start > 0 and stop > start
+            body["@attributes"] = {
+                "next": _link(url, params, sort, limit, "after", result.keys[stop - 1]) if more else "",
+                "previous": _link(url, params, sort, limit, "before", result.keys[start]) if before else "",
+            }
+        if shown:
+            body[listed.envelope] = one_or_many(shown)
+        return Answer(200, orjson.dumps(body), cost, len(shown))
+
+    def _show(self, listed: ListSpec, row: Row, relations: tuple[str, ...]) -> dict[str, Any]:
+        wanted = tuple(
+            name for name, facts in listed.relations.items() if name in relations or facts.get("always_loaded")
+        )
+        if listed.store.endswith("Label") and not wanted:
+            return with_relations(listed.entity, listed.store, row, {}, listed.relations, self._resolve)
+        wire = with_relations(
+            listed.entity, listed.store, row, queries.relation_tree(wanted), listed.relations, self._resolve
+        )
+        if listed.name == "Account":
+            wire["link"] = {"@attributes": {"href": f"/API/V3/Account/{self.account_id}"}}
+        return wire
+
+    def _resolve(self, store: str, row: Mapping[str, Any], name: str, facts: Mapping[str, Any]) -> Any:
+        """Find what a relation of a record leads to."""
+        if name in row and not isinstance(row[name], str):
+            return row[name]["tag"] if name == "Tags" else row[name]
+        target = facts["target"]
+        if target is None or isinstance(row.get(name), str):
+            return None
+        target_store = store_of(target)
+        if facts["cardinality"] == "one":
+            wanted = ("parentid" if name == "Parent" else f"{name}id").lower()
+            key = next((value for field, value in row.items() if field.lower() == wanted), 0)
+            primary = self._primary(target_store)
+            found = self._by(target_store, primary, key) if key and primary else []
+            if not found and primary and (own := self._primary(store)) and own != primary and not key:
+                found = self._by(target_store, own, row.get(own))[:1] if own in _sample(self._stores.get(target_store)) else []
+            return found[0] if found else None
+        own = self._primary(store)
+        if name in _FLAGS:
+            return [line for line in self._by("SaleLine", "customerID", row.get("customerID")) if line.get(_FLAGS[name])]
+        return self._by(target_store, _MANY_KEYS.get(name, own), row.get(own)) if own else []
+
+    @staticmethod
+    def _primary(store: str) -> str:
+        from airflow_provider_lightspeed.simulator.schema import entity
+
+        return entity(store).primary_key or ""
+
+    def _by(self, store: str, field: str, value: Any) -> list[Row]:
+        index = self._indexes.get((store, field))
+        if index is None:
+            index = self._indexes[store, field] = {}
+            for row in self._stores.get(store, ()):
+                index.setdefault(row.get(field), []).append(row)
+        return index.get(value, [])
+
+    def _result(
+        self,
+        listed: ListSpec,
+        parents: dict[str, str],
+        params: dict[str, str],
+        relations: tuple[str, ...],
+        ors: list[Condition],
+        sort: tuple[str, bool],
+    ) -> _Result:
+        """Return the filtered list; pages of one read share it until something changes."""
+        filters = {name: text for name, text in params.items() if name not in queries.CONTROLS}
+        cached = (
+            listed.name, tuple(parents.items()), tuple(sorted(filters.items())), params.get("or"), params.get("archived"), sort,
+            relations if any("." in name for name in filters) or ors else (),
+        )
+        if cached in self._results:
+            self._results.move_to_end(cached)
+            return self._results[cached]
+        rows = self._filtered(listed, parents, params, filters, frozenset(relations), ors)
+        result = _sorted(listed, rows, sort)
+        self._results[cached] = result
+        if len(self._results) > _KEPT_RESULTS:
+            self._results.popitem(last=False)
+        return result
+
+    def _filtered(
+        self,
+        listed: ListSpec,
+        parents: dict[str, str],
+        params: dict[str, str],
+        filters: dict[str, str],
+        loaded: frozenset[str],
+        ors: list[Condition],
+    ) -> list[Row]:
+        missing = [name for name in listed.required_params if not filters.get(name)]
+        if missing:
+            raise Refused(f"Missing parameter: {', '.join(missing)}.")
+        rows = self._source(listed)
+        for name, value in parents.items():
+            if name != "accountID":
+                rows = [row for row in rows if str(row.get(name, "")) == value]
+        archived = params.get("archived", "false")
+        if archived not in ("true", "false", "only", "1", "0"):
+            raise Refused(f"Invalid value for archived: '{archived}'.")
+        if listed.archived and archived not in ("true", "1"):
+            rows = [row for row in rows if bool(row.get("archived", False)) is (archived == "only")]
+        if listed.period:
+            first, last = filters.pop("startDate")[:10], filters.pop("endDate")[:10]
+            rows = [row for row in rows if first <= row["date"] <= last]
+        special = _special(filters)
+        rows = [row for row in rows if special(row)]
+        conditions = [queries.parse_condition(listed, loaded, name, text) for name, text in filters.items()]
+        for condition in conditions:
+            rows = [row for row in rows if self._holds(listed, row, condition)]
+        return [row for row in rows if any(self._holds(listed, row, condition) for condition in ors)] if ors else list(rows)
+
+    def _holds(self, listed: ListSpec, row: Row, condition: Condition) -> bool:
+        if not condition.relation:
+            return condition.holds(row.get(condition.name, condition.spec.default if condition.spec else None))
+        found = self._resolve(listed.store, row, condition.relation, listed.relations[condition.relation])
+        related = found if isinstance(found, list) else [found] if found else []
+        spec = condition.spec
+        return any(condition.holds(item.get(condition.name, spec.default if spec else None)) for item in related)
+
+    # -- changing ---------------------------------------------------------------------------------------------------
+
+    def mutate(self, action: str, **arguments: Any) -> Any:
+        """Change the shop and return what changed.
+
+        ``sell`` (``count``, ``at``), ``update`` (``resource``, ``key``, ``fields``), ``delete`` (``resource``, ``key``).
+
+        :raises ValueError: unknown action.
+        """
+        actions: dict[str, Callable[..., Any]] = {"sell": self._sell, "update": self._update, "delete": self._delete}
+        if action not in actions:
+            msg = f"unknown action {action!r}; known: {', '.join(actions)}"
+            raise ValueError(msg)
+        changed = actions[action](**arguments)
+        self._forget()
+        return changed
+
+    def _sell(self, *, count: int = 1, at: str | None = None) -> list[int]:
+        moment = datetime.fromisoformat(at) if at else datetime.now(UTC)
+        return [self._till.sell(moment + timedelta(seconds=number))["saleID"] for number in range(count)]
+
+    def _update(self, *, resource: str, key: int, fields: dict[str, Any], at: str | None = None) -> Row:
+        row = self._one(resource, key)
+        row.update(fields)
+        moment = at or stamp(datetime.now(UTC))
+        for name in ("timeStamp", "updateTime"):
+            if name in self._lists[resource].entity.fields and name not in fields:
+                row[name] = moment
+        return canonical(self._lists[resource].entity, row)
+
+    def _delete(self, *, resource: str, key: int) -> int:
+        self._stores[self._lists[resource].store].remove(self._one(resource, key))
+        return key
+
+    def _one(self, resource: str, key: int) -> Row:
+        listed = self._lists[resource]
+        found = self._by(listed.store, listed.primary_key or "", key)
+        if not found:
+            msg = f"{resource} has no record {key}"
+            raise LookupError(msg)
+        return found[0]
+
+
+def _sample(rows: list[Row] | None) -> Row:
+    return rows[0] if rows else {}
+
+
+def _limit(params: Mapping[str, str]) -> int:
+    text = params.get("limit", str(PAGE))
+    if not text.isdigit() or int(text) > PAGE:
+        raise Refused(f"Invalid limit: '{text}'. Allowed: 0 to {PAGE}.")
+    return int(text)
+
+
+def _sort(listed: ListSpec, params: Mapping[str, str]) -> tuple[str, bool]:
+    text = params.get("sort", listed.primary_key or "")
+    name = text.removeprefix("-")
+    if name != listed.primary_key and name not in listed.sortable:
+        allowed = ", ".join(listed.sortable or ((listed.primary_key,) if listed.primary_key else ()))
+        raise Refused(f"Cannot sort by '{name}'. Allowed: {allowed}.")
+    return name, text.startswith("-")
+
+
+def _sorted(listed: ListSpec, rows: list[Row], sort: tuple[str, bool]) -> _Result:
+    name, reverse = sort
+    if not listed.primary_key:
+        keys: list[list[Any]] = [[number] for number in range(1, len(rows) + 1)]
+    else:
+        primary, found = listed.primary_key, listed.entity.find(name)
+        field = found.name if found else name
+        if field == primary:
+            rows = sorted(rows, key=lambda row: row[primary], reverse=reverse)
+            keys = [[row[primary]] for row in rows]
+        else:
+            rows = sorted(rows, key=lambda row: (row.get(field) or "", row[primary]), reverse=reverse)
+            keys = [[row.get(field) or "", row[primary]] for row in rows]
+    return _Result(rows, keys, {queries.encode_cursor(key): place for place, key in enumerate(keys)})
+
+
+def _span(result: _Result, params: Mapping[str, str], sort: tuple[str, bool], limit: int) -> tuple[int, int]:
+    """Return the part of the list that a cursor points at."""
+    total = len(result.rows)
+    for name in ("after", "before"):
+        text = params.get(name)
+        if text is None:
+            continue
+        place = result.places.get(text)
+        if place is None:  # the row has moved or gone since: the place where it would be
+            wanted = queries.decode_cursor(text, len(result.keys[0]) if result.keys else 1)
+            ahead = [key > wanted if sort[1] else key < wanted for key in result.keys]
+            place = sum(ahead) - (1 if name == "after" else 0)
+        if name == "after":
+            return min(place + 1, total), min(place + 1 + limit, total)
+        return max(place - limit, 0), max(place, 0)
+    return 0, min(limit, total)
+
+
+def _link(url: str, params: Mapping[str, str], sort: tuple[str, bool], limit: int, name: str, key: list[Any]) -> str:
+    kept = {key: value for key, value in params.items() if key not in ("after", "before")}
+    sorted_by = {"sort": ("-" if sort[1] else "") + sort[0]} if sort[0] else {}
+    merged = kept | {"limit": str(limit)} | sorted_by | {name: queries.encode_cursor(key)}
+    return f"{url}?" + "&".join(f"{quote(field)}={quote(value, safe='')}" for field, value in merged.items())
+
+
+def _special(filters: dict[str, str]) -> Callable[[Row], bool]:
+    """Take the parameters out that are no filters of a field."""
+    code = filters.pop("itemCode", None)
+    for name in ("template", "copies", "all_labels", "catalogVendorID"):
+        filters.pop(name, None)
+    gift = filters.pop("giftCard", None)
+
+    def admits(row: Row) -> bool:
+        if code is not None and code not in (str(row.get("itemID")), row.get("upc"), row.get("ean")):
+            return False
+        return gift is None or typed(None, row.get("giftCard", False)) is (gift == "true")
+
+    return admits
