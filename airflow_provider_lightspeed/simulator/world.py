@@ -347,6 +347,8 @@ def _limit(params: Mapping[str, str]) -> int:
 def _sort(listed: ListSpec, params: Mapping[str, str]) -> tuple[str, bool]:
     text = params.get("sort", listed.primary_key or "")
     name = text.removeprefix("-")
+    if not listed.primary_key and "sort" not in params:
+        return "", False
     if name != listed.primary_key and name not in listed.sortable:
         allowed = ", ".join(listed.sortable or ((listed.primary_key,) if listed.primary_key else ()))
         raise Refused(f"Cannot sort by '{name}'. Allowed: {allowed}.")
@@ -355,10 +357,10 @@ def _sort(listed: ListSpec, params: Mapping[str, str]) -> tuple[str, bool]:
 
 def _sorted(listed: ListSpec, rows: list[Row], sort: tuple[str, bool]) -> _Result:
     name, reverse = sort
-    if not listed.primary_key:
+    if not name:
         keys: list[list[Any]] = [[number] for number in range(1, len(rows) + 1)]
     else:
-        primary, found = listed.primary_key, listed.entity.find(name)
+        primary, found = listed.primary_key or name, listed.entity.find(name)
         field = found.name if found else name
         if field == primary:
             rows = sorted(rows, key=lambda row: row[primary], reverse=reverse)

@@ -1,0 +1,180 @@
+"""The hook: a Lightspeed connection as a client, pages, records, Arrow or a DataFrame."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Mapping, Sequence
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from airflow_provider_lightspeed.compat import BaseHook
+from airflow_provider_lightspeed.exceptions import LightspeedError, MissingCredentials
+from airflow_provider_lightspeed.provider_info import CONN_FIELDS, CONNECTION_TYPE, HOOK_NAME, UI_FIELD_BEHAVIOUR
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import pyarrow as pa
+
+    from airflow_provider_lightspeed.client.rest import Page, RetryDetails, RSeriesClient
+    from airflow_provider_lightspeed.extract.plan import Job
+
+log = logging.getLogger(__name__)
+
+
+class LightspeedHook(BaseHook):  # type: ignore[misc]
+    """Reads the Lightspeed Retail (R-Series) API with the grant of an Airflow connection.
+
+    The access token is shared by all tasks of the deployment and renewed when needed; the rotated refresh token is
+    written back to the connection.
+
+    :param lightspeed_conn_id: connection of type ``lightspeed``: client ID (``login``), client secret (``password``),
+        API base URL (``host``, optional) and the extra keys ``refresh_token``, ``account_id``, ``scope``, ``auth_url``.
+    """
+
+    conn_name_attr = "lightspeed_conn_id"
+    default_conn_name = "lightspeed_default"
+    conn_type = CONNECTION_TYPE
+    hook_name = HOOK_NAME
+
+    def __init__(self, lightspeed_conn_id: str = default_conn_name, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.lightspeed_conn_id = lightspeed_conn_id
+
+    @classmethod
+    def get_connection_form_widgets(cls) -> dict[str, Any]:
+        """Return the extra fields of Airflow 2's connection form."""
+        from flask_appbuilder.fieldwidgets import BS3PasswordFieldWidget, BS3TextFieldWidget
+        from flask_babel import lazy_gettext
+        from wtforms import PasswordField, StringField
+
+        def field(facts: Mapping[str, Any]) -> Any:
+            if facts["schema"].get("format") == "password":
+                return PasswordField(lazy_gettext(facts["label"]), widget=BS3PasswordFieldWidget())
+            return StringField(lazy_gettext(facts["label"]), widget=BS3TextFieldWidget(), description=facts["description"])
+
+        return {name: field(facts) for name, facts in CONN_FIELDS.items()}
+
+    @classmethod
+    def get_ui_field_behaviour(cls) -> dict[str, Any]:
+        """Return labels and hidden fields of Airflow 2's connection form."""
+        return {
+            "hidden_fields": list(UI_FIELD_BEHAVIOUR["hidden-fields"]),
+            "relabeling": dict(UI_FIELD_BEHAVIOUR["relabeling"]),
+            "placeholders": dict(UI_FIELD_BEHAVIOUR["placeholders"]),
+        }
+
+    @cached_property
+    def client(self) -> RSeriesClient:
+        """The client, made once per hook; safe among threads.
+
+        :raises MissingCredentials: client ID or secret is absent.
+        :raises InvalidArgument: a field of the connection is wrong.
+        """
+        from airflow_provider_lightspeed.client.rest import RSeriesClient
+        from airflow_provider_lightspeed.client.transport import RequestsTransport
+        from airflow_provider_lightspeed.tokens.source import LedgerTokenSource, desk_for
+
+        desk = desk_for(self.lightspeed_conn_id, by=type(self).__name__)
+        _, settings = desk.look()
+        return RSeriesClient(
+            host=settings.host,
+            tokens=LedgerTokenSource(desk),
+            transport=RequestsTransport(),
+            account_id=settings.account_id,
+            events=_Log(),
+        )
+
+    def get_conn(self) -> RSeriesClient:
+        """Return the client."""
+        return self.client
+
+    def get_pages(
+        self,
+        resource: str,
+        *,
+        relations: Sequence[str] = (),
+        filters: Mapping[str, Any] | None = None,
+    ) -> Iterator[Page]:
+        """Yield the pages of a resource, archived records included.
+
+        :raises InvalidArgument: unknown resource, relation or filter field.
+        """
+        job = self._job(resource, relations, filters)
+        yield from self._pages(job)
+
+    def get_records(
+        self, resource: str, *, relations: Sequence[str] = (), filters: Mapping[str, Any] | None = None
+    ) -> Iterator[dict[str, Any]]:
+        """Yield the records of a resource as the API sends them: every scalar is text."""
+        for page in self.get_pages(resource, relations=relations, filters=filters):
+            yield from page.records
+
+    def get_arrow(
+        self, resource: str, *, relations: Sequence[str] = (), filters: Mapping[str, Any] | None = None
+    ) -> pa.Table:
+        """Return the records of a resource as a typed Arrow table; all of it is in memory."""
+        import pyarrow as pa
+
+        from airflow_provider_lightspeed.arrow.convert import Lineage, RecordConverter
+
+        job = self._job(resource, relations, filters)
+        client = self.get_conn()
+        lineage = Lineage(client.account_id, client.server_now(), None, None)
+        converter = RecordConverter(job.resource, job.relations, lineage=lineage)
+        batches = [converter.convert(page.records) for page in self._pages(job) if page.records]
+        return pa.Table.from_batches(batches, schema=converter.schema)
+
+    def get_df(
+        self, resource: str, *, relations: Sequence[str] = (), filters: Mapping[str, Any] | None = None
+    ) -> pd.DataFrame:
+        """Return the records of a resource as a pandas DataFrame with Arrow-backed types (decimals stay decimals)."""
+        import pandas as pd
+
+        frame: pd.DataFrame = self.get_arrow(resource, relations=relations, filters=filters).to_pandas(
+            types_mapper=pd.ArrowDtype
+        )
+        return frame
+
+    def count(self, resource: str, *, filters: Mapping[str, Any] | None = None) -> int:
+        """Return how many records a resource has, archived ones included; costs 10 bucket units."""
+        job = self._job(resource, (), filters)
+        archived = "true" if job.resource.archived else None
+        return self.get_conn().count(job.resource.path, filters=dict(job.filters), archived=archived)
+
+    def test_connection(self) -> tuple[bool, str]:
+        """Say whether the stored grant reads the account.
+
+        A refresh token that is not stored yet is never spent: its successor could not be saved.
+        """
+        try:
+            account = self.get_conn().get("/Account").get("Account")
+        except MissingCredentials as error:
+            return False, str(error)
+        except LightspeedError as error:
+            return False, f"{error}"
+        name = account.get("name") if isinstance(account, Mapping) else None
+        return True, f"Connected to {name or 'the account'} (account {self.client.account_id})"
+
+    @staticmethod
+    def _job(resource: str, relations: Sequence[str], filters: Mapping[str, Any] | None) -> Job:
+        from airflow_provider_lightspeed.extract.plan import Job
+
+        return Job.of(resource, mode="full", relations=relations, filters=filters)
+
+    def _pages(self, job: Job) -> Iterator[Page]:
+        from airflow_provider_lightspeed.extract.plan import make_plan
+        from airflow_provider_lightspeed.extract.run import read_pages
+        from airflow_provider_lightspeed.extract.window import SETTLE, Window
+
+        client = self.get_conn()
+        yield from read_pages(client, make_plan(job, Window(None, client.server_now() + SETTLE), {}))
+
+
+class _Log:
+    """Says in the task log why a request is repeated."""
+
+    def retrying(self, details: RetryDetails) -> None:
+        """Before the wait."""
+        log.warning(
+            "%s: try %d failed (%s); next in %.1f s", details.path, details.attempt, details.reason, details.wait
+        )
