@@ -159,7 +159,7 @@ class RecordConverter:
             return row, f"{path}{column.name}."
 
         arrays = self._columns(column.shape, found, inside)
-        return pa.StructArray.from_arrays(arrays, fields=list(column.arrow), mask=pa.array(absent))
+        return pa.StructArray.from_arrays(arrays, fields=list(column.arrow), mask=pa.array(absent, pa.bool_()))
 
     def _collection(self, column: Column, values: list[Any], where: Where) -> pa.Array:
         assert column.shape is not None

@@ -112,7 +112,7 @@ def _shape(resource: Resource, name: str, prefix: str, loaded: Sequence[str], ab
             columns.append(_related(resource, here[key], found, loaded, (*above, name)))
         elif found.type in (FieldType.OBJECT, FieldType.COLLECTION):
             if found.embedded and found.target not in (*above, name) and len(above) < _DEEPEST:
-                columns.append(_nested(resource, found, (*above, name)))
+                columns.append(_nested(resource, found, f"{prefix}{key}.", loaded, (*above, name)))
         else:
             columns.append(Column(key, found.type, (key, *found.aliases), format=found.format))
     keys = frozenset(key for column in columns for key in column.keys)
@@ -139,9 +139,11 @@ def _related(
     return Column(relation.container_key, kind, keys, element if kind is FieldType.COLLECTION else None, inner)
 
 
-def _nested(resource: Resource, found: Field, above: tuple[str, ...]) -> Column:
+def _nested(
+    resource: Resource, found: Field, prefix: str, loaded: Sequence[str], above: tuple[str, ...]
+) -> Column:
     assert found.target is not None
-    inner = _shape(resource, found.target, "\0", (), above)
+    inner = _shape(resource, found.target, prefix, loaded, above)
     keys = (found.name, *found.aliases)
     if not inner.columns:
         return Column(found.name, FieldType.MIXED, keys)

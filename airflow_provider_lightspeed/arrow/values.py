@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from datetime import UTC, date, datetime
-from decimal import Decimal, InvalidOperation
+from decimal import Context, Decimal, InvalidOperation
 from typing import Any, Final
 
 import orjson
@@ -40,8 +40,6 @@ def _decimal(value: Any, _: Column) -> Decimal:
         raise Misfit("not a number") from None
     if not number.is_finite() or number.adjusted() > _DIGITS - 10 - 1:
         raise Misfit("too large for decimal(38,10)")
-    from decimal import Context
-
     rounded = number.quantize(_SCALE, context=Context(prec=60))
     if len(rounded.as_tuple().digits) > _DIGITS:
         raise Misfit("too large for decimal(38,10)")

@@ -130,7 +130,7 @@ def _checked(plan: Plan, window: Window, records: list[Record]) -> list[Record]:
     """Return the records; an outsider means that the server ignored the filter, and what else it did is unknown."""
     if plan.checked_field is None:
         return records
-    field = plan.resource.entity.fields[plan.checked_field]
+    field = plan.resource.entity.find(plan.checked_field)
     for record in records:
         value = next((record[key] for key in (field.name, *field.aliases) if record.get(key)), None)
         if value is None or not window.admits(value):

@@ -100,6 +100,15 @@ class Entity:
     fields: Mapping[str, Field]
     primary_key: str | None = None
 
+    def find(self, name: str) -> Field:
+        """Return the field of that name in any of its spellings.
+
+        :raises KeyError: there is none.
+        """
+        if name in self.fields:
+            return self.fields[name]
+        return next((found for found in self.fields.values() if name in found.aliases), None) or self.fields[name]
+
 
 @dataclass(frozen=True, slots=True)
 class ParentKey:

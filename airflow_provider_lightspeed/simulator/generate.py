@@ -97,7 +97,7 @@ class Generator:
                         row[spec.name] = made
         hidden = HIDDEN.get(store)
         if hidden:
-            row[hidden] = self._reference(hidden, rng)
+            row[hidden] = self._reference(hidden, rng) or 1
         return row
 
     def _reference(self, name: str, rng: random.Random) -> int:

@@ -149,6 +149,13 @@ def names(plan: Plan, stores: Stores) -> None:
         {"registerID": number, "name": f"Register {number}", "shopID": (number - 1) % shops + 1, "open": True, "tipEnabled": True}
         for number in range(1, plan.registers + 1)
     ]
+    for row in stores["OrderShipment"]:
+        row["orderID"] = row["orderID"] or 1
+    for row in stores["OrderShipmentItem"]:
+        row["orderID"] = stores["OrderShipment"][row["orderShipmentID"] - 1]["orderID"]
+    for number, row in enumerate(stores["Image"]):  # an image belongs to an item or to a matrix
+        row["itemMatrixID"] = number % 5 + 1 if number % 3 == 0 else 0
+        row["itemID"] = 0 if number % 3 == 0 else number % plan.items + 1
     for number, row in enumerate(stores["Category"], 1):
         row |= {"parentID": 0 if number <= 4 else (number - 1) % 4 + 1, "nodeDepth": 0 if number <= 4 else 1}
     for number, row in enumerate(stores["Customer"], 1):

@@ -93,6 +93,11 @@ class ListSpec:
     period: bool
     display_template: bool = field(default=False)
 
+    @property
+    def parents(self) -> tuple[str, ...]:
+        """The keys in the path that name a record's parents."""
+        return tuple(name for name in self.pattern.groupindex if name != "_id")
+
 
 @cache
 def _data() -> dict[str, Any]:

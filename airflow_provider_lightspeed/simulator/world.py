@@ -99,7 +99,7 @@ class World:
         :raises LookupError: unknown resource.
         """
         listed = self._lists[name]
-        found = [canonical(listed.entity, row) for row in self._source(listed)]
+        found = [canonical(listed.entity, row) for row in self._source(listed) if all(row.get(key) for key in listed.parents)]
         if name == "Account":
             found = [row | {"link": None} for row in found]
         return found
@@ -265,8 +265,7 @@ class World:
             raise Refused(f"Missing parameter: {', '.join(missing)}.")
         rows = self._source(listed)
         for name, value in parents.items():
-            if name != "accountID":
-                rows = [row for row in rows if str(row.get(name, "")) == value]
+            rows = [row for row in rows if str(row.get(name, "")) == value]
         archived = params.get("archived", "false")
         if archived not in ("true", "false", "only", "1", "0"):
             raise Refused(f"Invalid value for archived: '{archived}'.")
