@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 from urllib.parse import quote
 
 import requests
@@ -14,12 +14,14 @@ DAG_RUN_ENDED: Final = frozenset({"success", "failed"})
 
 POLL: Final = 0.1
 
+T = TypeVar("T")
+
 
 class AirflowApiError(RuntimeError):
     """Airflow refused a request, or something did not happen in time."""
 
 
-def wait_until[T](what: str, look: Callable[[], T | None], *, timeout: float, every: float = POLL) -> T:
+def wait_until(what: str, look: Callable[[], T | None], *, timeout: float, every: float = POLL) -> T:
     """Return the first value of ``look`` that is not ``None``.
 
     :param what: what is waited for, for the error.
@@ -137,7 +139,7 @@ class AirflowApi:
         entry = self.call("GET", path, missing_ok=True, map_index=map_index, deserialize="true")
         return None if entry is None else entry["value"]
 
-    def _wait[T](self, what: str, look: Callable[[], T | None], timeout: float) -> T:
+    def _wait(self, what: str, look: Callable[[], T | None], timeout: float) -> T:
         def alive_and() -> T | None:
             self._alive()
             return look()

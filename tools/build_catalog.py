@@ -132,8 +132,7 @@ def build(source: Facts) -> Facts:
     """Return the package's catalog."""
     entities = source["entities"]
     keys = relation_keys(entities)
-    return {
-        "entities": {
+    made = {
             name: {
                 "primary_key": entry["primary_key"],
                 "fields": {
@@ -142,9 +141,24 @@ def build(source: Facts) -> Facts:
                 },
             }
             for name, entry in sorted(entities.items())
-        },
+    }
+    agree_on_types(made)
+    return {
+        "entities": made,
         "resources": {name: make_resource(name, entry) for name, entry in sorted(entities.items()) if is_resource(entry)},
     }
+
+
+def agree_on_types(entities: Facts) -> None:
+    """Give a display template's fields the types of the records it displays.
+
+    The documentation describes the records; a template's types were read off one sample (``refNum`` "1" is a text).
+    """
+    for name, shown in entities.items():
+        base = entities.get(name.removeprefix("DisplayTemplate"), {}) if name.startswith("DisplayTemplate") else {}
+        for key, facts in base.get("fields", {}).items():
+            if key in shown["fields"] and "target" not in facts:
+                shown["fields"][key] |= {"type": facts["type"]}
 
 
 def page(catalog: Facts) -> str:

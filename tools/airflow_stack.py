@@ -1,0 +1,156 @@
+"""A whole Airflow 3 on loopback, as processes of its own: api-server, scheduler, dag-processor; SQLite, LocalExecutor."""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import socket
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Final, Self
+
+from tools.airflow_api import AirflowApi, AirflowApiError, wait_until
+
+PROCESSES: Final = ("api-server", "scheduler", "dag-processor")
+USER: Final = "admin"
+
+
+def free_port() -> int:
+    """Return a port of the loopback address that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+class AirflowStack:
+    """Airflow's processes in one folder; a context manager that ends exactly what it started.
+
+    :param home: becomes ``AIRFLOW_HOME``; holds database, logs and the admin's password.
+    :param dags: the DAGs folder.
+    :param config: further settings, ``section__key`` to value.
+    """
+
+    def __init__(self, home: Path, dags: Path, *, port: int | None = None, config: Mapping[str, str] | None = None) -> None:
+        self.home = home
+        self.port = port or free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
+        self.password = secrets.token_urlsafe(12)
+        self._processes: dict[str, subprocess.Popen[bytes]] = {}
+        self._environment = self._make_environment(dags, config or {})
+        self.api = AirflowApi(self.url, USER, self.password, alive=self.check)
+
+    def _make_environment(self, dags: Path, config: Mapping[str, str]) -> dict[str, str]:
+        kept = {key: value for key, value in os.environ.items() if not key.startswith("AIRFLOW")}
+        passwords = self.home / "passwords.json"
+        settings = {
+            "core__dags_folder": str(dags),
+            "core__load_examples": "False",
+            "core__executor": "LocalExecutor",
+            "core__parallelism": "4",
+            "core__auth_manager": "airflow.api_fastapi.auth.managers.simple.simple_auth_manager.SimpleAuthManager",
+            "core__simple_auth_manager_users": f"{USER}:admin",
+            "core__simple_auth_manager_passwords_file": str(passwords),
+            "core__execution_api_server_url": f"{self.url}/execution/",
+            "core__fernet_key": _fernet_key(),
+            "core__test_connection": "Enabled",
+            "api__base_url": self.url,
+            "api__host": "127.0.0.1",
+            "api__port": str(self.port),
+            "api__workers": "1",
+            "api__secret_key": secrets.token_hex(32),
+            "api_auth__jwt_secret": secrets.token_hex(32),
+            "database__sql_alchemy_conn": f"sqlite:///{self.home / 'airflow.db'}",
+            "database__load_default_connections": "False",
+            "dag_processor__refresh_interval": "5",
+            "dag_processor__min_file_process_interval": "5",
+            "logging__base_log_folder": str(self.home / "logs"),
+            "scheduler__enable_health_check": "False",
+            "scheduler__scheduler_heartbeat_sec": "1",
+            "usage_data_collection__enabled": "False",
+            "lightspeed__allowed_hosts": "http://127.0.0.1:*",
+            **config,
+        }
+        ours = {f"AIRFLOW__{key.upper()}": value for key, value in settings.items()}
+        path = os.pathsep.join([str(Path(sys.executable).parent), kept.get("PATH", "")])
+        return {**kept, **ours, "AIRFLOW_HOME": str(self.home), "PATH": path, "NO_PROXY": "127.0.0.1,localhost"}
+
+    def run(self, *arguments: str) -> str:
+        """Run ``airflow ...`` to its end and return what it printed.
+
+        :raises AirflowApiError: it failed; with its last words.
+        """
+        done = subprocess.run(
+            [sys.executable, "-m", "airflow", *arguments], env=self._environment, capture_output=True, text=True, check=False
+        )
+        if done.returncode:
+            msg = f"airflow {' '.join(arguments)}: {done.stderr[-2000:] or done.stdout[-2000:]}"
+            raise AirflowApiError(msg)
+        return done.stdout
+
+    def start(self) -> Self:
+        """Create the database, start the processes, and return once all report themselves healthy."""
+        self.home.mkdir(parents=True, exist_ok=True)
+        (self.home / "passwords.json").write_text(json.dumps({USER: self.password}))
+        self.run("db", "migrate")
+        for name in PROCESSES:
+            log = (self.home / f"{name}.log").open("ab")
+            command = [sys.executable, "-m", "airflow", name]
+            # A session of its own: the whole group, task processes included, can be ended by id.
+            self._processes[name] = subprocess.Popen(
+                command, env=self._environment, stdout=log, stderr=log, stdin=subprocess.DEVNULL, start_new_session=True
+            )
+            log.close()
+        wait_until("Airflow healthy", self._healthy, timeout=120)
+        return self
+
+    def _healthy(self) -> bool | None:
+        self.check()
+        health = self.api.health() or {}
+        parts = ("metadatabase", "scheduler", "dag_processor")
+        return True if all(health.get(part) == "healthy" for part in parts) else None
+
+    def check(self) -> None:
+        """Raise if one of the processes has ended by itself."""
+        for name, process in self._processes.items():
+            if process.poll() is not None:
+                tail = (self.home / f"{name}.log").read_text(errors="replace")[-2000:]
+                msg = f"airflow {name} ended with status {process.returncode}:\n{tail}"
+                raise AirflowApiError(msg)
+
+    def stop(self) -> None:
+        """End the processes, the scheduler's task processes included."""
+        import signal
+
+        self.api.close()
+        for process in self._processes.values():
+            if process.poll() is None:
+                os.killpg(process.pid, signal.SIGTERM)
+        for process in self._processes.values():
+            try:
+                process.wait(timeout=15)
+            except subprocess.TimeoutExpired:
+                os.killpg(process.pid, signal.SIGKILL)
+                process.wait()
+        self._processes.clear()
+
+    def __enter__(self) -> Self:
+        try:
+            return self.start()
+        except BaseException:
+            self.stop()
+            raise
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+
+def _fernet_key() -> str:
+    from cryptography.fernet import Fernet
+
+    return Fernet.generate_key().decode()
