@@ -15,9 +15,7 @@ def get_cli_commands() -> list[Any]:
     from airflow.cli.cli_config import ActionCommand, Arg, GroupCommand
 
     name = Arg(("resource",), nargs="?", help="a resource's name, for its fields and relations")
-    resources = ActionCommand(
-        name="resources", help="List what can be extracted", func=resources_command, args=(name,)
-    )
+    resources = ActionCommand(name="resources", help="List what can be extracted", func=resources_command, args=(name,))
     return [GroupCommand(name="lightspeed", help="Lightspeed Retail (R-Series)", subcommands=[resources])]
 
 
@@ -41,7 +39,12 @@ def resources_command(arguments: argparse.Namespace) -> None:
         _table(
             ("RESOURCE", "READ BY", "KEY", "RELATIONS"),
             (
-                (found.name, f"{found.strategy} {found.modified_field or ''}".strip(), found.primary_key or "-", str(len(found.relations)))
+                (
+                    found.name,
+                    f"{found.strategy} {found.modified_field or ''}".strip(),
+                    found.primary_key or "-",
+                    str(len(found.relations)),
+                )
                 for found in resources()
             ),
         )
@@ -54,10 +57,13 @@ def resources_command(arguments: argparse.Namespace) -> None:
     _table(("FIELD", "TYPE"), ((field.name, str(field.type)) for field in found.entity.fields.values()))
     if found.relations:
         print()
-        _table(("RELATION", "LEADS TO", "COST"), (
-            (relation.name, f"{relation.cardinality} {relation.target or 'text'}", f"{relation.cost:g}")
-            for relation in found.relations.values()
-        ))
+        _table(
+            ("RELATION", "LEADS TO", "COST"),
+            (
+                (relation.name, f"{relation.cardinality} {relation.target or 'text'}", f"{relation.cost:g}")
+                for relation in found.relations.values()
+            ),
+        )
 
 
 def _table(head: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> None:

@@ -145,7 +145,9 @@ class StorageError(LightspeedDataError):
     """The dataset's path cannot be read or written. Attribute: ``path``."""
 
 
-def unknown(field: str, found: object, allowed: Iterable[str], *, what: str | None = None, hint: str = "") -> InvalidArgument:
+def unknown(
+    field: str, found: object, allowed: Iterable[str], *, what: str | None = None, hint: str = ""
+) -> InvalidArgument:
     """Return the error for a name that is not in a closed list, with the nearest names first.
 
     :param field: the argument or connection field, as the user writes it.

@@ -109,9 +109,7 @@ def get_provider_info() -> dict[str, Any]:
                 "ui-field-behaviour": UI_FIELD_BEHAVIOUR,
             }
         ],
-        "asset-uris": [
-            {"schemes": ["lightspeed"], "handler": "airflow_provider_lightspeed.assets.sanitize_uri"}
-        ],
+        "asset-uris": [{"schemes": ["lightspeed"], "handler": "airflow_provider_lightspeed.assets.sanitize_uri"}],
         "cli": ["airflow_provider_lightspeed.cli.get_cli_commands"],
         "config": _CONFIG,
     }

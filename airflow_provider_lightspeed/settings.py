@@ -128,7 +128,9 @@ def read_settings(
     client_id = (login or "").strip()
     client_secret = password or ""
     missing = [
-        label for label, value in (("login (Client ID)", client_id), ("password (Client secret)", client_secret)) if not value
+        label
+        for label, value in (("login (Client ID)", client_id), ("password (Client secret)", client_secret))
+        if not value
     ]
     if missing and (need_secret or not client_id):
         msg = (
@@ -152,4 +154,6 @@ def read_settings(
 def _warn_of_strangers(conn_id: str, extra: Iterable[str]) -> None:
     strangers = sorted(set(extra) - set(EXTRA_KEYS))
     if strangers:
-        log.warning("connection %r: ignored extra keys %s; known: %s", conn_id, ", ".join(strangers), ", ".join(EXTRA_KEYS))
+        log.warning(
+            "connection %r: ignored extra keys %s; known: %s", conn_id, ", ".join(strangers), ", ".join(EXTRA_KEYS)
+        )

@@ -6,16 +6,16 @@ Needs a connection ``lightspeed_default`` and the Variable ``lightspeed_path``, 
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta, timezone
-
-from airflow_provider_lightspeed.operators.lightspeed import LightspeedToParquetOperator
+from datetime import UTC, datetime, timedelta
 
 from airflow.providers.common.compat.sdk import DAG, AssetAlias
+
+from airflow_provider_lightspeed.operators.lightspeed import LightspeedToParquetOperator
 
 with DAG(
     dag_id="example_lightspeed_daily",
     schedule="@daily",
-    start_date=datetime(2026, 1, 1, tzinfo=timezone.utc),
+    start_date=datetime(2026, 1, 1, tzinfo=UTC),
     catchup=False,
     max_active_runs=1,  # windows tile: each run starts where the last committed one ended
     default_args={"retries": 3, "retry_delay": timedelta(minutes=5)},

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta, timezone
-
-from airflow_provider_lightspeed.operators.lightspeed import LightspeedToParquetOperator
+from datetime import UTC, datetime, timedelta
 
 from airflow.providers.common.compat.sdk import DAG, AssetAlias
+
+from airflow_provider_lightspeed.operators.lightspeed import LightspeedToParquetOperator
 
 with DAG(
     dag_id="example_lightspeed_full_refresh",
     schedule="@weekly",
-    start_date=datetime(2026, 1, 1, tzinfo=timezone.utc),
+    start_date=datetime(2026, 1, 1, tzinfo=UTC),
     catchup=False,
     max_active_runs=1,
     default_args={"retries": 3, "retry_delay": timedelta(minutes=10)},

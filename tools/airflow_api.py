@@ -131,9 +131,7 @@ class AirflowApi:
         content = self.call("GET", path, full_content="true", map_index=map_index)["content"]
         return "\n".join(item if isinstance(item, str) else _line(item) for item in content)
 
-    def xcom(
-        self, dag_id: str, run_id: str, task_id: str, *, key: str = "return_value", map_index: int = -1
-    ) -> Any:
+    def xcom(self, dag_id: str, run_id: str, task_id: str, *, key: str = "return_value", map_index: int = -1) -> Any:
         """Return an XCom value, ``None`` if there is none."""
         path = f"{_run(dag_id, run_id)}/taskInstances/{task_id}/xcomEntries/{key}"
         entry = self.call("GET", path, missing_ok=True, map_index=map_index, deserialize="true")
@@ -154,4 +152,6 @@ def _run(dag_id: str, run_id: str) -> str:
 def _line(event: Mapping[str, Any]) -> str:
     known = ("timestamp", "level", "event")
     rest = {key: value for key, value in event.items() if key not in {*known, "logger", "filename", "lineno"} and value}
-    return " ".join([str(event[key]) for key in known if event.get(key)] + [f"{key}={value}" for key, value in rest.items()])
+    return " ".join(
+        [str(event[key]) for key in known if event.get(key)] + [f"{key}={value}" for key, value in rest.items()]
+    )

@@ -34,7 +34,9 @@ class AirflowStack:
     :param config: further settings, ``section__key`` to value.
     """
 
-    def __init__(self, home: Path, dags: Path, *, port: int | None = None, config: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self, home: Path, dags: Path, *, port: int | None = None, config: Mapping[str, str] | None = None
+    ) -> None:
         self.home = home
         self.port = port or free_port()
         self.url = f"http://127.0.0.1:{self.port}"
@@ -84,7 +86,11 @@ class AirflowStack:
         :raises AirflowApiError: it failed; with its last words.
         """
         done = subprocess.run(
-            [sys.executable, "-m", "airflow", *arguments], env=self._environment, capture_output=True, text=True, check=False
+            [sys.executable, "-m", "airflow", *arguments],
+            env=self._environment,
+            capture_output=True,
+            text=True,
+            check=False,
         )
         if done.returncode:
             msg = f"airflow {' '.join(arguments)}: {done.stderr[-2000:] or done.stdout[-2000:]}"

@@ -1,7 +1,7 @@
 """Writes the package's catalog and its documentation page from the fact base ``tools/api/catalog.json``.
 
-    python tools/build_catalog.py           write
-    python tools/build_catalog.py --check   fail if what is committed differs
+python tools/build_catalog.py           write
+python tools/build_catalog.py --check   fail if what is committed differs
 """
 
 from __future__ import annotations
@@ -62,7 +62,9 @@ def make_field(owner: str, name: str, facts: Facts, relations: set[str]) -> Fact
         kind = "mixed"
     if kind == "collection" and not facts.get("target"):
         kind = "mixed"
-    made = {"type": kind} | {k: facts[k] for k in ("target", "element", "aliases", "format", "references") if facts.get(k)}
+    made = {"type": kind} | {
+        k: facts[k] for k in ("target", "element", "aliases", "format", "references") if facts.get(k)
+    }
     if kind in ("object", "collection") and (name not in relations or (owner, name) in UNASKED):
         made["embedded"] = True
     return made
@@ -94,7 +96,9 @@ def make_relation(facts: Facts) -> Facts:
     """Return a relation with its price on list requests."""
     made = {key: facts[key] for key in ("cardinality", "target", "container_key", "element_key")}
     made["cost"] = facts.get("cost", {}).get("query", 0.0)
-    return made | {new: True for old, new in (("single_only", "single_only"), ("fixed", "always_loaded")) if facts.get(old)}
+    return made | {
+        new: True for old, new in (("single_only", "single_only"), ("fixed", "always_loaded")) if facts.get(old)
+    }
 
 
 def make_resource(name: str, entry: Facts) -> Facts:
@@ -103,7 +107,8 @@ def make_resource(name: str, entry: Facts) -> Facts:
     inner = path.removeprefix("Account/{accountID}/")
     own = name if not name.endswith(("CustomFieldChoice", "Choice")) else name.removesuffix("Choice")
     parents = [
-        {"placeholder": key, "resource": PLACEHOLDERS.get(key, own), "field": key} for key in re.findall(r"{(\w+)}", inner)
+        {"placeholder": key, "resource": PLACEHOLDERS.get(key, own), "field": key}
+        for key in re.findall(r"{(\w+)}", inner)
     ]
     params = entry["query_params"]
     made = {
@@ -133,19 +138,21 @@ def build(source: Facts) -> Facts:
     entities = source["entities"]
     keys = relation_keys(entities)
     made = {
-            name: {
-                "primary_key": entry["primary_key"],
-                "fields": {
-                    key: make_field(entry["record"] if key == "Prices" else name, key, facts, keys.get(name, set()))
-                    for key, facts in canonical(entry["fields"]).items()
-                },
-            }
-            for name, entry in sorted(entities.items())
+        name: {
+            "primary_key": entry["primary_key"],
+            "fields": {
+                key: make_field(entry["record"] if key == "Prices" else name, key, facts, keys.get(name, set()))
+                for key, facts in canonical(entry["fields"]).items()
+            },
+        }
+        for name, entry in sorted(entities.items())
     }
     agree_on_types(made)
     return {
         "entities": made,
-        "resources": {name: make_resource(name, entry) for name, entry in sorted(entities.items()) if is_resource(entry)},
+        "resources": {
+            name: make_resource(name, entry) for name, entry in sorted(entities.items()) if is_resource(entry)
+        },
     }
 
 
@@ -196,7 +203,9 @@ def main() -> int:
     catalog = build(json.loads(SOURCE.read_text()))
     made = {DATA: json.dumps(catalog, indent=None, separators=(",", ":"), sort_keys=False) + "\n", PAGE: page(catalog)}
     if "--check" in sys.argv[1:]:
-        stale = [str(path.relative_to(ROOT)) for path, text in made.items() if not path.exists() or path.read_text() != text]
+        stale = [
+            str(path.relative_to(ROOT)) for path, text in made.items() if not path.exists() or path.read_text() != text
+        ]
         if stale:
             print(f"stale: {', '.join(stale)}; run python tools/build_catalog.py")
         return bool(stale)

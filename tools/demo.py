@@ -122,7 +122,9 @@ def show_failures(stack: AirflowStack, run_id: str) -> None:
     """Print the end of the first failed task's log."""
     for task in stack.api.task_instances(DAG_ID, run_id):
         if task["state"] == "failed":
-            log = stack.api.log(DAG_ID, run_id, task["task_id"], try_number=task["try_number"], map_index=task["map_index"])
+            log = stack.api.log(
+                DAG_ID, run_id, task["task_id"], try_number=task["try_number"], map_index=task["map_index"]
+            )
             print(log[-3000:], file=sys.stderr)
             return
 

@@ -48,7 +48,12 @@ class RecordConverter:
     """
 
     def __init__(
-        self, resource: Resource, relations: Sequence[str] = (), columns: Sequence[str] | None = None, *, lineage: Lineage
+        self,
+        resource: Resource,
+        relations: Sequence[str] = (),
+        columns: Sequence[str] | None = None,
+        *,
+        lineage: Lineage,
     ) -> None:
         self._shape = shape_of(resource, relations, columns)
         self._lineage = lineage
@@ -184,7 +189,9 @@ class RecordConverter:
         if isinstance(value, dict) and column.element:
             # Some samples have a lone record's fields right under the container.
             inner = value[column.element] if column.element in value else [value] if value else []
-            strangers = [key for key in value if key not in (column.element, "@attributes")] if column.element in value else []
+            strangers = (
+                [key for key in value if key not in (column.element, "@attributes")] if column.element in value else []
+            )
             for key in strangers:
                 row, path = where(index)
                 self._keep(row, f"{path}{column.name}.{key}", value[key], "not in the catalog")
@@ -201,4 +208,3 @@ class RecordConverter:
             row, path = where(index)
             self._keep(row, path + column.name, inner, "not a collection")
         return []
-

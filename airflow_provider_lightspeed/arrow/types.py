@@ -75,7 +75,9 @@ class Shape:
 
     def arrow_fields(self) -> list[pa.Field]:
         """Return the Arrow fields, in order."""
-        return [pa.field(column.name, column.arrow, metadata={"lightspeed": column.type.value}) for column in self.columns]
+        return [
+            pa.field(column.name, column.arrow, metadata={"lightspeed": column.type.value}) for column in self.columns
+        ]
 
 
 def shape_of(resource: Resource, relations: Sequence[str] = (), columns: Iterable[str] | None = None) -> Shape:
@@ -139,9 +141,7 @@ def _related(
     return Column(relation.container_key, kind, keys, element if kind is FieldType.COLLECTION else None, inner)
 
 
-def _nested(
-    resource: Resource, found: Field, prefix: str, loaded: Sequence[str], above: tuple[str, ...]
-) -> Column:
+def _nested(resource: Resource, found: Field, prefix: str, loaded: Sequence[str], above: tuple[str, ...]) -> Column:
     assert found.target is not None
     inner = _shape(resource, found.target, prefix, loaded, above)
     keys = (found.name, *found.aliases)

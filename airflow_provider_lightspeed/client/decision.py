@@ -68,7 +68,9 @@ _TABLE: Final = (
     _Row(lambda status, _: status == 200, Action.RETRY, ServerFault, "a body that is cut off or not JSON"),
     _Row(lambda status, _: status == 429, Action.WAIT, LightspeedRateError, "rate limited"),
     _Row(lambda status, _: status == 401, Action.REFRESH, AccessDenied, "the access token was refused"),
-    _Row(lambda status, _: status == 403, Action.FAIL, AccessDenied, "the scope or the employee's rights do not cover it"),
+    _Row(
+        lambda status, _: status == 403, Action.FAIL, AccessDenied, "the scope or the employee's rights do not cover it"
+    ),
     _Row(_says_later, Action.RETRY, ServerFault, "asked to try again later"),
     _Row(lambda status, _: status in (408, 425), Action.RETRY, ServerFault, "asked to try again"),
     _Row(lambda status, _: 400 <= status < 500, Action.FAIL, RequestRefused, "refused"),

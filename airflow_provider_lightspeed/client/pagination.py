@@ -34,7 +34,9 @@ class Cursor:
             self.url = None
             return None
         if not isinstance(link, str):
-            raise ProtocolViolation(f"@attributes.next is not a URL but {type(link).__name__}", found=type(link).__name__)
+            raise ProtocolViolation(
+                f"@attributes.next is not a URL but {type(link).__name__}", found=type(link).__name__
+            )
         parts = urlsplit(link)
         inside = parts.path.startswith(self._prefix) and ".." not in parts.path.split("/")
         if _origin(link) != self._origin or not inside or parts.username is not None:

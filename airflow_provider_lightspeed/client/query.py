@@ -40,7 +40,9 @@ def _text(value: Any) -> str:
     if isinstance(value, float):
         return repr(value)
     msg = f"filters: a value of type {type(value).__name__} cannot be sent; use text, a number, a boolean or a datetime"
-    raise InvalidArgument(msg, field="filters", found=type(value).__name__, allowed=("str", "int", "Decimal", "datetime"))
+    raise InvalidArgument(
+        msg, field="filters", found=type(value).__name__, allowed=("str", "int", "Decimal", "datetime")
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -188,7 +188,9 @@ class Dataset:
             "rows": sum(file.rows for file in commit.files),
             "files": files,
         }
-        self._storage.write(f"{self._resource}/_commits/{document['id']}.json", orjson.dumps(document, option=orjson.OPT_INDENT_2))
+        self._storage.write(
+            f"{self._resource}/_commits/{document['id']}.json", orjson.dumps(document, option=orjson.OPT_INDENT_2)
+        )
         self.rebuild(commit.at)
         self._storage.remove_folder(f"_staging/{self._resource}/{commit.owner}")
         return document
@@ -210,7 +212,11 @@ class Dataset:
     def _derive(self, commits: Sequence[Json]) -> Json:
         live = live_commits(commits)
         files = [
-            {**file, "commit": commit["id"], **{key: commit[key] for key in ("account_id", "window_start", "window_end")}}
+            {
+                **file,
+                "commit": commit["id"],
+                **{key: commit[key] for key in ("account_id", "window_start", "window_end")},
+            }
             for commit in live
             for file in commit["files"]
         ]

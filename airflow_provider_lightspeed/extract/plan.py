@@ -52,7 +52,9 @@ class Job:
         loaded = found.check_relations(relations)
         job = cls(found, mode, loaded, dict(filters or {}), tuple(columns) if columns is not None else None)
         found.check_filters(job.filters, loaded)
-        absent = [name for name in found.required_params if name not in job.filters and found.strategy is not Strategy.PERIOD]
+        absent = [
+            name for name in found.required_params if name not in job.filters and found.strategy is not Strategy.PERIOD
+        ]
         if absent:
             msg = f"filters: {resource} needs {', '.join(absent)}; add filters={{{absent[0]!r}: ...}}"
             raise InvalidArgument(msg, field="filters", found=sorted(job.filters), allowed=absent)
@@ -61,7 +63,9 @@ class Job:
                 f"filters: {found.modified_field!r} is set by the window of an incremental read; "
                 "use window_start and window_end, or mode='full'"
             )
-            raise InvalidArgument(msg, field="filters", found=found.modified_field, allowed=("window_start", "window_end"))
+            raise InvalidArgument(
+                msg, field="filters", found=found.modified_field, allowed=("window_start", "window_end")
+            )
         return job
 
     @property

@@ -156,7 +156,9 @@ def _children(plan: Plan, records: list[Record]) -> list[Record]:
         elif isinstance(inner, list):
             found.extend(inner)
         elif inner not in (None, ""):
-            raise ProtocolViolation(f"{plan.resource.name}.{plan.child} holds {type(inner).__name__} where records belong")
+            raise ProtocolViolation(
+                f"{plan.resource.name}.{plan.child} holds {type(inner).__name__} where records belong"
+            )
     return found
 
 

@@ -127,10 +127,14 @@ def _explicit(run: RunFacts, latest: datetime, watermark: datetime | None) -> Wi
             "time. In Airflow 3 data_interval_start and data_interval_end of @daily and of manual runs are equal; leave "
             "both arguments out to read from the last committed window to now"
         )
-        raise InvalidArgument(msg, field="window_start", found=run.start.isoformat(), allowed=("a time before window_end",))
+        raise InvalidArgument(
+            msg, field="window_start", found=run.start.isoformat(), allowed=("a time before window_end",)
+        )
     capped = min(end, latest)
     if start is not None and start >= capped:
-        raise NothingToRead(f"nothing to read yet: the window starts at {start.isoformat()}, readable is what is before {latest.isoformat()}")
+        raise NothingToRead(
+            f"nothing to read yet: the window starts at {start.isoformat()}, readable is what is before {latest.isoformat()}"
+        )
     return Window(start, capped, start, origin="explicit")
 
 

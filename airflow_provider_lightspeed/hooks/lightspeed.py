@@ -50,7 +50,9 @@ class LightspeedHook(BaseHook):  # type: ignore[misc]
         def field(facts: Mapping[str, Any]) -> Any:
             if facts["schema"].get("format") == "password":
                 return PasswordField(lazy_gettext(facts["label"]), widget=BS3PasswordFieldWidget())
-            return StringField(lazy_gettext(facts["label"]), widget=BS3TextFieldWidget(), description=facts["description"])
+            return StringField(
+                lazy_gettext(facts["label"]), widget=BS3TextFieldWidget(), description=facts["description"]
+            )
 
         return {name: field(facts) for name, facts in CONN_FIELDS.items()}
 

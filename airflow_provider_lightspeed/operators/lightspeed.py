@@ -149,7 +149,9 @@ class LightspeedToParquetOperator(BaseOperator):  # type: ignore[misc]
             interval=(start, end) if start is not None and end is not None and start < end else None,
             logical_date=logical_date,
             previous_schedule=(
-                previous_schedule(context["dag"], logical_date) if kind == "backfill" and logical_date is not None else None
+                previous_schedule(context["dag"], logical_date)
+                if kind == "backfill" and logical_date is not None
+                else None
             ),
             start=_moment("window_start", self.window_start or conf.get("window_start")),
             end=_moment("window_end", self.window_end or conf.get("window_end")),

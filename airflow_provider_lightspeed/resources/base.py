@@ -167,7 +167,9 @@ class Resource:
             if name not in self.relations:
                 raise unknown("relations", name, self.relations, what=f"relation of {self.name}")
             if self.relations[name].single_only:
-                msg = f"relations: {name!r} of {self.name} is loaded only when one record is read; read its own resource"
+                msg = (
+                    f"relations: {name!r} of {self.name} is loaded only when one record is read; read its own resource"
+                )
                 raise InvalidArgument(msg, field="relations", found=name, allowed=())
             parts = name.split(".")
             wanted.update(".".join(parts[: depth + 1]) for depth in range(len(parts)))

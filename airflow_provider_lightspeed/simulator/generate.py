@@ -13,25 +13,82 @@ Row = dict[str, Any]
 
 #: Records of kinds that nothing else decides the number of.
 COUNTS: Final = {
-    "Employee": 8, "Shop": 2, "Category": 14, "Manufacturer": 20, "Vendor": 12, "TaxCategory": 3, "TaxClass": 4,
-    "PaymentType": 6, "Discount": 5, "Tag": 12, "Season": 4, "CustomerType": 4, "PriceLevel": 3, "Industry": 10,
-    "WorkorderStatus": 6, "Order": 25, "OrderLine": 90, "OrderShipment": 20, "OrderShipmentItem": 60, "Option": 0,
-    "Note": 60, "InventoryLog": 0, "Sale": 0, "SaleLine": 0, "SalePayment": 0, "ItemShop": 0, "InventorySale": 0,
-    "Account": 0, "Register": 0, "Contact": 0, "SaleRefund": 0, "WorkorderClone": 0, "WorkorderCheckout": 0,
-    "RegisterOpen": 0, "RegisterClose": 0, "RegisterCalculated": 0, "CalculatedAmount": 0, "Label": 0,
+    "Employee": 8,
+    "Shop": 2,
+    "Category": 14,
+    "Manufacturer": 20,
+    "Vendor": 12,
+    "TaxCategory": 3,
+    "TaxClass": 4,
+    "PaymentType": 6,
+    "Discount": 5,
+    "Tag": 12,
+    "Season": 4,
+    "CustomerType": 4,
+    "PriceLevel": 3,
+    "Industry": 10,
+    "WorkorderStatus": 6,
+    "Order": 25,
+    "OrderLine": 90,
+    "OrderShipment": 20,
+    "OrderShipmentItem": 60,
+    "Option": 0,
+    "Note": 60,
+    "InventoryLog": 0,
+    "Sale": 0,
+    "SaleLine": 0,
+    "SalePayment": 0,
+    "ItemShop": 0,
+    "InventorySale": 0,
+    "Account": 0,
+    "Register": 0,
+    "Contact": 0,
+    "SaleRefund": 0,
+    "WorkorderClone": 0,
+    "WorkorderCheckout": 0,
+    "RegisterOpen": 0,
+    "RegisterClose": 0,
+    "RegisterCalculated": 0,
+    "CalculatedAmount": 0,
+    "Label": 0,
 }
 DEFAULT_COUNT: Final = 15
 #: Keys that link a record to its parent on the path or through a relation only; the wire does not show them.
 HIDDEN: Final = {
-    "RegisterCountAmount": "registerCountID", "SalePaymentSignature": "salePaymentID", "WorkorderImage": "workorderID",
-    "OrderShipmentItem": "orderShipmentID", "TransferItem": "transferID", "ItemCustomFieldChoice": "customFieldID",
-    "CustomerCustomFieldChoice": "customFieldID", "OrderCustomFieldChoice": "customFieldID", "Image": "itemID",
-    "WorkorderItem": "workorderID", "WorkorderLine": "workorderID", "VendorReturnItem": "vendorReturnID",
-    "ProcessingFee": "salePaymentID", "TaxCategoryClass": "taxCategoryID", "ItemFeeCategory": "itemFeeID",
-    "OrderLine": "orderID", "SaleAccount": "salePaymentID", "Serialized": "saleLineID",
+    "RegisterCountAmount": "registerCountID",
+    "SalePaymentSignature": "salePaymentID",
+    "WorkorderImage": "workorderID",
+    "OrderShipmentItem": "orderShipmentID",
+    "TransferItem": "transferID",
+    "ItemCustomFieldChoice": "customFieldID",
+    "CustomerCustomFieldChoice": "customFieldID",
+    "OrderCustomFieldChoice": "customFieldID",
+    "Image": "itemID",
+    "WorkorderItem": "workorderID",
+    "WorkorderLine": "workorderID",
+    "VendorReturnItem": "vendorReturnID",
+    "ProcessingFee": "salePaymentID",
+    "TaxCategoryClass": "taxCategoryID",
+    "ItemFeeCategory": "itemFeeID",
+    "OrderLine": "orderID",
+    "SaleAccount": "salePaymentID",
+    "Serialized": "saleLineID",
 }
 WORDS: Final = (
-    "Oak", "River", "North", "Blue", "Summit", "Harbour", "Maple", "Iron", "Cedar", "Stone", "Amber", "Fox", "Tide", "Élan"
+    "Oak",
+    "River",
+    "North",
+    "Blue",
+    "Summit",
+    "Harbour",
+    "Maple",
+    "Iron",
+    "Cedar",
+    "Stone",
+    "Amber",
+    "Fox",
+    "Tide",
+    "Élan",
 )
 
 
@@ -65,8 +122,13 @@ class Plan:
     def count(self, store: str) -> int:
         """Return how many records a store has, where that is decided beforehand."""
         sizes = {
-            "Sale": self.sales, "Item": self.items, "Customer": self.customers, "Register": self.registers,
-            "Contact": self.customers + 40, "SaleLine": self.sales, "SalePayment": self.sales,
+            "Sale": self.sales,
+            "Item": self.items,
+            "Customer": self.customers,
+            "Register": self.registers,
+            "Contact": self.customers + 40,
+            "SaleLine": self.sales,
+            "SalePayment": self.sales,
         }
         return sizes.get(store, COUNTS.get(store, DEFAULT_COUNT))
 
@@ -161,7 +223,9 @@ class Generator:
             return None  # a record of its own: comes through a relation
         return self._inline(spec, number, rng, created, changed, depth)
 
-    def _addresses(self, spec: FieldSpec, number: int, rng: random.Random, created: str, changed: str, depth: int) -> Any:
+    def _addresses(
+        self, spec: FieldSpec, number: int, rng: random.Random, created: str, changed: str, depth: int
+    ) -> Any:
         if spec.target and spec.target.startswith("Contact") and depth == 0:
             return self._inline(spec, number, rng, created, changed, depth)
         return None

@@ -58,7 +58,9 @@ class Condition:
                 return value in self.values
             case "~" | "!~":
                 pattern = ".*".join(re.escape(part) for part in str(first).split("%"))
-                found = re.fullmatch(pattern, "" if value is None else str(value), re.IGNORECASE | re.DOTALL) is not None
+                found = (
+                    re.fullmatch(pattern, "" if value is None else str(value), re.IGNORECASE | re.DOTALL) is not None
+                )
                 return found is (self.operator == "~")
         if value is None:
             return False
@@ -172,7 +174,9 @@ def relation_tree(names: tuple[str, ...]) -> dict[str, Any]:
     return tree
 
 
-def cost_of(listed: ListSpec, relations: tuple[str, ...], params: Mapping[str, str], ors: list[Condition], *, single: bool) -> float:
+def cost_of(
+    listed: ListSpec, relations: tuple[str, ...], params: Mapping[str, str], ors: list[Condition], *, single: bool
+) -> float:
     """Price a request (page "Rate limiting", "Query parameters")."""
     if "count" in params:
         return 10.0

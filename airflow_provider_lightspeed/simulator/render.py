@@ -112,7 +112,10 @@ def with_relations(
     wire = record(spec, row)
     for name, (path, subtree) in tree.items():
         facts = relations.get(path) or {
-            "cardinality": "one", "container_key": name, "element_key": None, "target": entity_target(spec, name)
+            "cardinality": "one",
+            "container_key": name,
+            "element_key": None,
+            "target": entity_target(spec, name),
         }
         found = resolve(store, row, name, facts)
         _attach(wire, facts, found, subtree, relations, resolve)

@@ -35,8 +35,15 @@ def payments(stores: Stores) -> list[Row]:
     sales, types = _completed(stores), {row["paymentTypeID"]: row["name"] for row in stores["PaymentType"]}
     return _sum(
         (
-            ((_days(row["createTime"]), sales[row["saleID"]]["shopID"], row["paymentTypeID"], types[row["paymentTypeID"]]),
-             {"amount": Decimal(row["amount"])})
+            (
+                (
+                    _days(row["createTime"]),
+                    sales[row["saleID"]]["shopID"],
+                    row["paymentTypeID"],
+                    types[row["paymentTypeID"]],
+                ),
+                {"amount": Decimal(row["amount"])},
+            )
             for row in stores["SalePayment"]
             if row["saleID"] in sales and not row["archived"]
         ),
@@ -91,9 +98,16 @@ def orders(stores: Stores) -> list[Row]:
     vendors = {row["vendorID"]: row["name"] for row in stores["Vendor"]}
     return [
         {
-            "date": _days(row["createTime"]), "orderID": row["orderID"], "shopID": row["shopID"], "taxClassID": 1,
-            "taxClassName": "Item", "cost": row["totalCost"], "totalShipCost": row["shipCost"],
-            "totalOtherCost": row["otherCost"], "vendorID": row["vendorID"], "vendorName": vendors.get(row["vendorID"], ""),
+            "date": _days(row["createTime"]),
+            "orderID": row["orderID"],
+            "shopID": row["shopID"],
+            "taxClassID": 1,
+            "taxClassName": "Item",
+            "cost": row["totalCost"],
+            "totalShipCost": row["shipCost"],
+            "totalOtherCost": row["otherCost"],
+            "vendorID": row["vendorID"],
+            "vendorName": vendors.get(row["vendorID"], ""),
         }
         for row in sorted(stores["Order"], key=lambda row: (row["createTime"], row["orderID"]))
     ]

@@ -25,7 +25,11 @@ def stock(plan: Plan, stores: Stores) -> None:
     for item in stores["Item"]:
         cost = rng.randrange(200, 9_000)
         item["price_cents"] = cost * 2 + 99
-        item |= {"defaultCost": money(cost), "avgCost": money(cost), "archived": item["archived"] and item["itemID"] > 5}
+        item |= {
+            "defaultCost": money(cost),
+            "avgCost": money(cost),
+            "archived": item["archived"] and item["itemID"] > 5,
+        }
         item["Prices"] = [
             {"amount": money(cost * 2 + 99), "useTypeID": 1, "useType": "Default"},
             {"amount": money(cost * 2 + 299), "useTypeID": 2, "useType": "MSRP"},
@@ -34,8 +38,13 @@ def stock(plan: Plan, stores: Stores) -> None:
         for shop, qoh in enumerate([sum(on_hand), *on_hand]):
             rows.append(
                 {
-                    "itemShopID": len(rows) + 1, "qoh": qoh, "sellable": max(qoh, 0), "itemID": item["itemID"],
-                    "shopID": shop, "averageCost": money(cost), "timeStamp": item["timeStamp"],
+                    "itemShopID": len(rows) + 1,
+                    "qoh": qoh,
+                    "sellable": max(qoh, 0),
+                    "itemID": item["itemID"],
+                    "shopID": shop,
+                    "averageCost": money(cost),
+                    "timeStamp": item["timeStamp"],
                     "m": {"layaways": 0, "specialorders": 0, "workorders": 0},
                 }
             )
@@ -76,24 +85,45 @@ class Till:
         completed = rng.random() < 0.97
         refund = -1 if rng.random() < 0.03 else 1
         sale: Row = {
-            "saleID": number, "createTime": when, "updateTime": updated, "timeStamp": when,
-            "completeTime": when if completed else None, "completed": completed, "voided": rng.random() < 0.01,
-            "archived": rng.random() < 0.02, "ticketNumber": str(220_000_000_000 + number), "tax1Rate": "0.08",
+            "saleID": number,
+            "createTime": when,
+            "updateTime": updated,
+            "timeStamp": when,
+            "completeTime": when if completed else None,
+            "completed": completed,
+            "voided": rng.random() < 0.01,
+            "archived": rng.random() < 0.02,
+            "ticketNumber": str(220_000_000_000 + number),
+            "tax1Rate": "0.08",
             "customerID": rng.randint(1, self._plan.customers) if self._plan.customers and rng.random() < 0.4 else 0,
-            "employeeID": rng.randint(1, len(self._stores["Employee"])), "registerID": register["registerID"],
-            "shopID": register["shopID"], "taxCategoryID": 1, "receiptPreference": "printed", "tipEnabled": True,
+            "employeeID": rng.randint(1, len(self._stores["Employee"])),
+            "registerID": register["registerID"],
+            "shopID": register["shopID"],
+            "taxCategoryID": 1,
+            "receiptPreference": "printed",
+            "tipEnabled": True,
         }
         lines = [self._line(sale, refund) for _ in range(rng.choice(LINES) if self._sellable else 0)]
         subtotal = sum(cents for _, cents in lines)
         tax = round(subtotal * TAX / 100)
         amounts = {
-            "calcSubtotal": subtotal, "calcTaxable": subtotal, "calcTax1": tax, "taxTotal": tax, "calcTotal": subtotal + tax,
-            "total": subtotal + tax, "displayableTotal": subtotal + tax, "displayableSubtotal": subtotal,
-            "calcPayments": -(subtotal + tax) if completed else 0, "totalDue": subtotal + tax,
+            "calcSubtotal": subtotal,
+            "calcTaxable": subtotal,
+            "calcTax1": tax,
+            "taxTotal": tax,
+            "calcTotal": subtotal + tax,
+            "total": subtotal + tax,
+            "displayableTotal": subtotal + tax,
+            "displayableSubtotal": subtotal,
+            "calcPayments": -(subtotal + tax) if completed else 0,
+            "totalDue": subtotal + tax,
         }
         sale |= {name: money(cents) for name, cents in amounts.items()}
         if rng.random() < 0.05:
-            sale["SaleNotes"] = {"PrintedNote": {"noteID": 1, "note": "Thank you"}, "InternalNote": {"noteID": 2, "note": ""}}
+            sale["SaleNotes"] = {
+                "PrintedNote": {"noteID": 1, "note": "Thank you"},
+                "InternalNote": {"noteID": 2, "note": ""},
+            }
         sales.append(sale)
         if completed:
             self._pay(sale, subtotal + tax)
@@ -105,21 +135,42 @@ class Till:
         quantity = sign * (1 if rng.random() < 0.85 else rng.randint(2, 5))
         cents = item["price_cents"] * quantity
         line: Row = {
-            "saleLineID": len(lines) + 1, "createTime": sale["createTime"], "timeStamp": sale["updateTime"],
-            "unitQuantity": quantity, "unitPrice": money(item["price_cents"]), "normalUnitPrice": money(item["price_cents"]),
-            "avgCost": item["avgCost"], "fifoCost": item["avgCost"], "tax": True, "tax1Rate": "0.08",
-            "calcSubtotal": money(cents), "calcTax1": money(round(cents * TAX / 100)),
-            "calcTotal": money(cents + round(cents * TAX / 100)), "displayableSubtotal": money(cents),
-            "saleID": sale["saleID"], "itemID": item["itemID"], "shopID": sale["shopID"], "employeeID": sale["employeeID"],
-            "customerID": sale["customerID"], "taxClassID": 1, "taxCategoryID": 1,
+            "saleLineID": len(lines) + 1,
+            "createTime": sale["createTime"],
+            "timeStamp": sale["updateTime"],
+            "unitQuantity": quantity,
+            "unitPrice": money(item["price_cents"]),
+            "normalUnitPrice": money(item["price_cents"]),
+            "avgCost": item["avgCost"],
+            "fifoCost": item["avgCost"],
+            "tax": True,
+            "tax1Rate": "0.08",
+            "calcSubtotal": money(cents),
+            "calcTax1": money(round(cents * TAX / 100)),
+            "calcTotal": money(cents + round(cents * TAX / 100)),
+            "displayableSubtotal": money(cents),
+            "saleID": sale["saleID"],
+            "itemID": item["itemID"],
+            "shopID": sale["shopID"],
+            "employeeID": sale["employeeID"],
+            "customerID": sale["customerID"],
+            "taxClassID": 1,
+            "taxCategoryID": 1,
         }
         lines.append(line)
         log = self._stores["InventoryLog"]
         log.append(
             {
-                "inventoryLogID": len(log) + 1, "qohChange": -quantity, "costChange": "0", "reason": "Sale",
-                "createTime": sale["createTime"], "automated": True, "itemID": item["itemID"], "shopID": sale["shopID"],
-                "saleID": sale["saleID"], "employeeID": sale["employeeID"],
+                "inventoryLogID": len(log) + 1,
+                "qohChange": -quantity,
+                "costChange": "0",
+                "reason": "Sale",
+                "createTime": sale["createTime"],
+                "automated": True,
+                "itemID": item["itemID"],
+                "shopID": sale["shopID"],
+                "saleID": sale["saleID"],
+                "employeeID": sale["employeeID"],
             }
         )
         return line, cents
@@ -130,9 +181,14 @@ class Till:
         for part in parts:
             payments.append(
                 {
-                    "salePaymentID": len(payments) + 1, "amount": money(part), "createTime": sale["createTime"],
-                    "archived": rng.random() < 0.01, "saleID": sale["saleID"], "registerID": sale["registerID"],
-                    "employeeID": sale["employeeID"], "paymentTypeID": rng.randint(1, len(PAYMENT_TYPES)),
+                    "salePaymentID": len(payments) + 1,
+                    "amount": money(part),
+                    "createTime": sale["createTime"],
+                    "archived": rng.random() < 0.01,
+                    "saleID": sale["saleID"],
+                    "registerID": sale["registerID"],
+                    "employeeID": sale["employeeID"],
+                    "paymentTypeID": rng.randint(1, len(PAYMENT_TYPES)),
                     "tipAmount": money(rng.choice((0, 0, 0, 100, 250))),
                 }
             )
@@ -143,10 +199,21 @@ def names(plan: Plan, stores: Stores) -> None:
     for row, name in zip(stores["PaymentType"], PAYMENT_TYPES, strict=False):
         row |= {"name": name, "type": "user_defined", "archived": False}
     for number, row in enumerate(stores["Shop"], 1):
-        row |= {"name": f"Example Shop {number}", "timeZone": "America/New_York", "archived": False, "contactID": number}
+        row |= {
+            "name": f"Example Shop {number}",
+            "timeZone": "America/New_York",
+            "archived": False,
+            "contactID": number,
+        }
     shops = len(stores["Shop"])
     stores["Register"] = [
-        {"registerID": number, "name": f"Register {number}", "shopID": (number - 1) % shops + 1, "open": True, "tipEnabled": True}
+        {
+            "registerID": number,
+            "name": f"Register {number}",
+            "shopID": (number - 1) % shops + 1,
+            "open": True,
+            "tipEnabled": True,
+        }
         for number in range(1, plan.registers + 1)
     ]
     for row in stores["OrderShipment"]:
@@ -161,7 +228,10 @@ def names(plan: Plan, stores: Stores) -> None:
     for number, row in enumerate(stores["Customer"], 1):
         row |= {"contactID": number, "Tags": {"tag": ["vip", "local"][: number % 3]} if number % 3 else ""}
     stores["Account"] = [
-        {"accountID": int(plan.account_id) if plan.account_id.isdigit() else 0, "name": f"Example Retail {plan.account_id}"}
+        {
+            "accountID": int(plan.account_id) if plan.account_id.isdigit() else 0,
+            "name": f"Example Retail {plan.account_id}",
+        }
     ]
     stores["Option"] = [
         {"name": name, "value": value}
@@ -169,9 +239,17 @@ def names(plan: Plan, stores: Stores) -> None:
     ]
     stores["Locale"] = [
         {
-            "name": name, "country": name, "countryCode": code, "currencySymbol": "$", "currencyCode": currency,
-            "currencyPrecision": 2, "dateFormat": "d/m/Y", "languageTag": "en_GB",
-            "CurrencyDenominations": [{"name": f"${value}", "value": value, "significant": True} for value in ("5", "10", "20")],
+            "name": name,
+            "country": name,
+            "countryCode": code,
+            "currencySymbol": "$",
+            "currencyCode": currency,
+            "currencyPrecision": 2,
+            "dateFormat": "d/m/Y",
+            "languageTag": "en_GB",
+            "CurrencyDenominations": [
+                {"name": f"${value}", "value": value, "significant": True} for value in ("5", "10", "20")
+            ],
         }
         for name, code, currency in (("Canada", "CA", "CAD"), ("United States", "US", "USD"))
     ]

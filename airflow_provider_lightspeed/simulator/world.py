@@ -58,13 +58,24 @@ class World:
 
     @classmethod
     def generate(
-        cls, seed: int, *, sales: int, items: int, customers: int, days: int, registers: int, now: datetime, account_id: str
+        cls,
+        seed: int,
+        *,
+        sales: int,
+        items: int,
+        customers: int,
+        days: int,
+        registers: int,
+        now: datetime,
+        account_id: str,
     ) -> World:
         """Make a shop; the same arguments make the same one.
 
         :param days: of history before ``now``.
         """
-        plan = Plan(seed, sales, max(items, 1), max(customers, 1), days, max(registers, 1), now.astimezone(UTC), account_id)
+        plan = Plan(
+            seed, sales, max(items, 1), max(customers, 1), days, max(registers, 1), now.astimezone(UTC), account_id
+        )
         generator = Generator(plan)
         made: dict[str, list[Row]] = {name: generator.rows(name) for name in stores()}
         names(plan, made)
@@ -99,7 +110,9 @@ class World:
         :raises LookupError: unknown resource.
         """
         listed = self._lists[name]
-        found = [canonical(listed.entity, row) for row in self._source(listed) if all(row.get(key) for key in listed.parents)]
+        found = [
+            canonical(listed.entity, row) for row in self._source(listed) if all(row.get(key) for key in listed.parents)
+        ]
         if name == "Account":
             found = [row | {"link": None} for row in found]
         return found
@@ -108,10 +121,16 @@ class World:
         if listed.name in REPORTS:
             return REPORTS[listed.name](self._stores)
         if listed.store.endswith("Label"):
-            source = "OrderLine" if "OrderLine" in listed.name else "TransferItem" if "Transfer" in listed.name else "Item"
+            source = (
+                "OrderLine" if "OrderLine" in listed.name else "TransferItem" if "Transfer" in listed.name else "Item"
+            )
             return [
-                {"itemID": row["itemID"], "copies": 1, "orderID": row.get("orderID", 0),
-                 "m": {"currency_symbol": "$", "price": "9.99", "title": f"Label {row['itemID']}"}}
+                {
+                    "itemID": row["itemID"],
+                    "copies": 1,
+                    "orderID": row.get("orderID", 0),
+                    "m": {"currency_symbol": "$", "price": "9.99", "title": f"Label {row['itemID']}"},
+                }
                 for row in self._stores[source]
             ]
         return self._stores.get(listed.store, [])
@@ -205,11 +224,17 @@ class World:
             primary = self._primary(target_store)
             found = self._by(target_store, primary, key) if key and primary else []
             if not found and primary and (own := self._primary(store)) and own != primary and not key:
-                found = self._by(target_store, own, row.get(own))[:1] if own in _sample(self._stores.get(target_store)) else []
+                found = (
+                    self._by(target_store, own, row.get(own))[:1]
+                    if own in _sample(self._stores.get(target_store))
+                    else []
+                )
             return found[0] if found else None
         own = self._primary(store)
         if name in _FLAGS:
-            return [line for line in self._by("SaleLine", "customerID", row.get("customerID")) if line.get(_FLAGS[name])]
+            return [
+                line for line in self._by("SaleLine", "customerID", row.get("customerID")) if line.get(_FLAGS[name])
+            ]
         return self._by(target_store, _MANY_KEYS.get(name, own), row.get(own)) if own else []
 
     @staticmethod
@@ -238,7 +263,12 @@ class World:
         """Return the filtered list; pages of one read share it until something changes."""
         filters = {name: text for name, text in params.items() if name not in queries.CONTROLS}
         cached = (
-            listed.name, tuple(parents.items()), tuple(sorted(filters.items())), params.get("or"), params.get("archived"), sort,
+            listed.name,
+            tuple(parents.items()),
+            tuple(sorted(filters.items())),
+            params.get("or"),
+            params.get("archived"),
+            sort,
             relations if any("." in name for name in filters) or ors else (),
         )
         if cached in self._results:
@@ -279,7 +309,11 @@ class World:
         conditions = [queries.parse_condition(listed, loaded, name, text) for name, text in filters.items()]
         for condition in conditions:
             rows = [row for row in rows if self._holds(listed, row, condition)]
-        return [row for row in rows if any(self._holds(listed, row, condition) for condition in ors)] if ors else list(rows)
+        return (
+            [row for row in rows if any(self._holds(listed, row, condition) for condition in ors)]
+            if ors
+            else list(rows)
+        )
 
     def _holds(self, listed: ListSpec, row: Row, condition: Condition) -> bool:
         if not condition.relation:

@@ -6,7 +6,6 @@ import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from airflow_provider_lightspeed.auth import ledger as ledgers
 from airflow_provider_lightspeed.auth.flow import OAuthClient, OAuthReply, OAuthRequest, parse_token, refresh_request
 from airflow_provider_lightspeed.auth.ledger import Failure, Ledger, Outcome, next_step
 from airflow_provider_lightspeed.auth.token import Token

@@ -96,7 +96,12 @@ class LedgerTokenSource:
     """
 
     def __init__(
-        self, desk: Desk, clock: Clock | None = None, *, mask: Callable[[str], None] = mask_secret, patience: float = PATIENCE
+        self,
+        desk: Desk,
+        clock: Clock | None = None,
+        *,
+        mask: Callable[[str], None] = mask_secret,
+        patience: float = PATIENCE,
     ) -> None:
         self._desk = desk
         self._clock = clock or SystemClock()

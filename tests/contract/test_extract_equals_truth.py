@@ -32,7 +32,9 @@ LATER = timedelta(days=1)
 
 @pytest.fixture(scope="module")
 def simulator() -> Iterator[SimulatorProcess]:
-    with SimulatorProcess(sales=230, items=40, customers=30, days=20, registers=2, no_limits=True, grant=True) as running:
+    with SimulatorProcess(
+        sales=230, items=40, customers=30, days=20, registers=2, no_limits=True, grant=True
+    ) as running:
         running.advance(600)  # the history ends where a window's end may lie: the settle time is over
         yield running
 
@@ -40,7 +42,9 @@ def simulator() -> Iterator[SimulatorProcess]:
 @pytest.fixture
 def client(simulator: SimulatorProcess) -> RSeriesClient:
     now = datetime.now(UTC)
-    token = Token(Secret(simulator.facts["access_token"]), Secret(""), now, now + LATER, account_id=simulator.account_id)
+    token = Token(
+        Secret(simulator.facts["access_token"]), Secret(""), now, now + LATER, account_id=simulator.account_id
+    )
     return RSeriesClient(host=simulator.base_url, tokens=StaticTokenSource(token), transport=RequestsTransport())
 
 
@@ -117,6 +121,9 @@ def test_relations_arrive_whole_and_with_their_parent(
     """Lines and payments are nested in their sale, sales with one line or none included."""
     run(client, tmp_path, "Sale", relations=["SaleLines", "SalePayments"])
     rows = rows_of(tmp_path, "Sale")
-    for relation, name, key in (("SaleLines", "SaleLine", "saleLineID"), ("SalePayments", "SalePayment", "salePaymentID")):
+    for relation, name, key in (
+        ("SaleLines", "SaleLine", "saleLineID"),
+        ("SalePayments", "SalePayment", "salePaymentID"),
+    ):
         nested = {(row["saleID"], line[key]) for row in rows for line in row[relation] or ()}
         assert nested == {(line["saleID"], line[key]) for line in simulator.truth(name)}

@@ -214,7 +214,7 @@ def test_slow_fault_and_latency_delay_a_good_answer(serve: Serve) -> None:
 
 
 def test_listener_names_its_protocol_and_its_origin() -> None:
-    """asyncio sets TCP_NODELAY only on sockets that say TCP; without it every answer takes 40 ms."""
+    """Asyncio sets TCP_NODELAY only on sockets that say TCP; without it every answer takes 40 ms."""
     with listen("127.0.0.1", 0) as listener:
         assert listener.proto == socket.IPPROTO_TCP
         assert base_url(listener) == f"http://127.0.0.1:{listener.getsockname()[1]}"
