@@ -60,7 +60,7 @@ def demonstrate(folder: Path, *, keep: bool) -> int:
             stack.api.wait_for_dag(DAG_ID)
             run_id = stack.api.trigger(DAG_ID)
             state = stack.api.wait_for_run(DAG_ID, run_id, timeout=240)
-        report(lake, stack, run_id)
+        report(lake)
         print(f"\nRun {state}; {time.monotonic() - began:.0f} s in all. Files: {lake}")
         if state != "success":
             show_failures(stack, run_id)
@@ -93,7 +93,7 @@ def connect(stack: AirflowStack, simulator: SimulatorProcess, refresh_token: Sec
     )
 
 
-def report(lake: Path, stack: AirflowStack, run_id: str) -> None:
+def report(lake: Path) -> None:
     """Print files, rows, and a chart of sales by day."""
     print(f"\n  {'Resource':<14}{'Rows':>8}{'Files':>7}{'Size':>10}   Window")
     for manifest in sorted(lake.glob("*/_manifest.json")):

@@ -48,6 +48,7 @@ class SimulatorProcess:
         line = self._process.stdout.readline()
         if not line:
             msg = f"the simulator ended with status {self._process.wait()}: {' '.join(self._command)}"
+            self.stop()
             raise RuntimeError(msg)
         self.facts = json.loads(line)
         self.base_url = self.facts["base_url"]
