@@ -21,7 +21,10 @@ from airflow_provider_lightspeed.simulator.testing import SimulatorProcess
 
 SALES: Final = 200_000
 SHORT: Final = 20_000
-IMPORTS: Final = {"airflow": "import airflow.sdk", "operator": "import airflow_provider_lightspeed.operators.lightspeed"}
+IMPORTS: Final = {
+    "airflow": "import airflow.sdk",
+    "operator": "import airflow_provider_lightspeed.operators.lightspeed",
+}
 
 
 def client_of(base_url: str, access_token: str, account_id: str) -> Any:
@@ -100,7 +103,9 @@ def import_cost() -> dict[str, float]:
         "t = time.perf_counter(); {operator}; print(1000 * (time.perf_counter() - t))"
     ).format(**IMPORTS)
     times = [
-        float(subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()[-1])
+        float(
+            subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()[-1]
+        )
         for _ in range(5)
     ]
     return {"operator_import_ms": round(min(times), 1)}
@@ -122,7 +127,9 @@ def main() -> None:
         SimulatorProcess(sales=sales, items=2000, customers=2000, days=365, no_limits=True, grant=True) as simulator,
     ):
         simulator.advance(600)
-        floor_, extract_ = (measured(half, {**simulator.facts}, str(Path(folder) / half)) for half in ("floor", "extract"))
+        floor_, extract_ = (
+            measured(half, {**simulator.facts}, str(Path(folder) / half)) for half in ("floor", "extract")
+        )
     print(
         json.dumps(
             {

@@ -97,7 +97,8 @@ def resolve_window(
     :raises InvalidArgument: an explicit window that is naive, empty or backwards.
     :raises NothingToRead: all up to the end has been read.
     """
-    latest = server_now - settle
+    # Whole seconds, as the wire has them: two runs within one second do not make a window of no width.
+    latest = (server_now - settle).replace(microsecond=0)
     if run.start is not None or run.end is not None:
         return _explicit(run, latest, watermark)
     if committed is not None:

@@ -1,0 +1,221 @@
+"""The operator, executed: what it writes, which window it reads, and how it fails."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pyarrow.parquet as pq
+import pytest
+
+pytest.importorskip("airflow")
+
+from airflow_provider_lightspeed.compat import AirflowFailException, AirflowSkipException
+from airflow_provider_lightspeed.exceptions import LightspeedError
+from airflow_provider_lightspeed.operators.lightspeed import LightspeedToParquetOperator
+from airflow_provider_lightspeed.simulator.testing import SimulatorProcess
+
+Connect = Callable[..., str]
+Context = Callable[..., dict[str, Any]]
+
+
+def operator(path: Path, **options: Any) -> LightspeedToParquetOperator:
+    """Return an operator that writes below ``path``."""
+    return LightspeedToParquetOperator(**{"task_id": "extract", "resource": "Sale", "path": str(path)} | options)
+
+
+def manifest(path: Path, resource: str = "Sale") -> dict[str, Any]:
+    """Return the dataset's manifest."""
+    found: dict[str, Any] = json.loads((path / resource / "_manifest.json").read_bytes())
+    return found
+
+
+def test_first_run_reads_everything_and_the_next_goes_on_from_there(
+    connection: Connect, simulator: SimulatorProcess, context: Context, tmp_path: Path
+) -> None:
+    """``@daily`` in Airflow 3 has no data interval: windows tile from the manifest's watermark."""
+    connection()
+    first = operator(tmp_path).execute(context("one", run_type="scheduled"))
+    assert (first["rows"], first["window_start"]) == (len(simulator.truth("Sale")), None)
+    simulator.advance(3_600)
+    sold = simulator.mutate(
+        "sell", count=3, at=(datetime.fromisoformat(first["window_end"]) + timedelta(minutes=20)).isoformat()
+    )
+    second = operator(tmp_path).execute(context("two", run_type="scheduled"))
+    assert second["window_start"] == first["window_end"]
+    assert second["rows"] >= len(sold)
+    files = [tmp_path / "Sale" / file["path"] for file in manifest(tmp_path)["files"]]
+    assert set(sold) <= set(pq.read_table(files[-1])["saleID"].to_pylist())
+    for sale in sold:
+        simulator.mutate("delete", resource="Sale", key=sale)
+
+
+@pytest.mark.parametrize("run_type", ["scheduled", "manual", "asset_triggered"])
+def test_run_without_a_data_interval_never_ends_green_and_empty(
+    run_type: str, connection: Connect, context: Context, tmp_path: Path
+) -> None:
+    """A zero-width interval counts as none; when all up to now has been read the task is skipped."""
+    connection()
+    moment = datetime.now(UTC)
+    zero = {"data_interval_start": moment, "data_interval_end": moment}
+    assert operator(tmp_path).execute(context("one", run_type=run_type, **zero))["rows"] > 0
+    try:
+        again = operator(tmp_path).execute(context("two", run_type=run_type, **zero))
+    except AirflowSkipException:
+        return
+    assert again["window_start"] < again["window_end"]  # a second has passed: a window of that second
+
+
+def test_real_data_interval_is_the_window(
+    connection: Connect, simulator: SimulatorProcess, context: Context, tmp_path: Path
+) -> None:
+    """A timedelta or interval timetable says what a run stands for: exactly its rows."""
+    connection()
+    times = sorted(sale["updateTime"] for sale in simulator.truth("Sale"))
+    start = datetime.fromisoformat(times[20])
+    end = datetime.fromisoformat(times[60])
+    interval = {"data_interval_start": start, "data_interval_end": end}
+    summary = operator(tmp_path).execute(context("one", run_type="scheduled", **interval))
+    assert (summary["window_start"], summary["window_end"]) == (start.isoformat(), end.isoformat())
+    assert summary["rows"] == sum(start <= datetime.fromisoformat(time) < end for time in times)
+
+
+def test_backfill_reads_the_time_since_the_schedule_before_and_leaves_the_watermark(
+    connection: Connect, context: Context, tmp_path: Path
+) -> None:
+    """A backfill run stands for the schedule's step before its logical date."""
+    connection()
+    end = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0) - timedelta(days=2)
+    dag = SimpleNamespace(timetable=SimpleNamespace(_expression="0 0 * * *", _timezone="UTC"))
+    summary = operator(tmp_path).execute(context("one", run_type="backfill", logical_date=end, dag=dag))
+    assert summary["window_start"] == (end - timedelta(days=1)).isoformat()
+    assert summary["window_end"] == end.isoformat()
+    assert manifest(tmp_path)["watermarks"] == {}
+
+
+def test_explicit_window_from_the_run_configuration_wins(connection: Connect, context: Context, tmp_path: Path) -> None:
+    """``dag_run.conf`` overrides what the schedule says."""
+    connection()
+    end = datetime.now(UTC).replace(microsecond=0) - timedelta(days=1)
+    conf = {"window_start": (end - timedelta(days=3)).isoformat(), "window_end": end.isoformat()}
+    summary = operator(tmp_path).execute(context("one", conf=conf))
+    assert (summary["window_start"], summary["window_end"]) == (conf["window_start"], conf["window_end"])
+
+
+def test_rotated_refresh_token_is_written_back_and_one_grant_serves_all(
+    connection: Connect,
+    simulator: SimulatorProcess,
+    context: Context,
+    tmp_path: Path,
+    stored: Callable[[str], dict[str, Any]],
+) -> None:
+    """The connection holds the live refresh token afterwards; six tasks make one grant call."""
+    connection()
+    before = stored("lightspeed_default")["refresh_token"]
+    for number, name in enumerate(["Sale", "SaleLine", "SalePayment", "Item", "ItemShop", "Customer"]):
+        operator(tmp_path, resource=name).execute(context(f"run {number}"))
+    assert stored("lightspeed_default")["refresh_token"] != before
+    assert len(simulator.audit("token")["requests"]) == 1
+
+
+def test_filters_columns_and_relations_shape_the_file(connection: Connect, context: Context, tmp_path: Path) -> None:
+    """Only what was asked for is there, lineage aside."""
+    connection()
+    options = {"relations": ["SaleLines"], "filters": {"completed": True}, "columns": ["saleID", "total", "SaleLines"]}
+    operator(tmp_path, **options).execute(context())
+    table = pq.read_table([tmp_path / "Sale" / file["path"] for file in manifest(tmp_path)["files"]])
+    assert [name for name in table.column_names if not name.startswith("_")] == ["saleID", "total", "SaleLines"] or set(
+        name for name in table.column_names if not name.startswith("_")
+    ) == {"saleID", "total", "SaleLines"}
+    assert all(lines is None or lines[0]["saleID"] for lines in table["SaleLines"].to_pylist())
+
+
+BAD_ARGUMENTS = [
+    ({"resource": "Sales"}, r"resource: 'Sales' is not a known resource\. Did you mean 'Sale'"),
+    ({"relations": ["SaleLine"]}, r"relations: 'SaleLine'.*Did you mean 'SaleLines'"),
+    ({"filters": {"totl": 1}}, r"filters: 'totl'.*'total'"),
+    ({"filters": {"Customer.firstName": "Al"}}, r"needs the relation 'Customer'"),
+    ({"mode": "incremetal"}, r"mode: 'incremetal'.*'incremental'"),
+    ({"columns": ["salesID"]}, r"columns: 'salesID'.*'saleID'"),
+    ({"window_start": "2026-01-01"}, r"window_start: '2026-01-01' is not a time with an offset"),
+    ({"relation_layout": "tables"}, r"relation_layout: 'tables'.*nested"),
+    ({"max_parallel_requests": 4}, r"max_parallel_requests: 4 is not supported"),
+]
+
+
+@pytest.mark.parametrize(("options", "message"), BAD_ARGUMENTS)
+def test_wrong_argument_fails_for_good_and_says_what_to_do(
+    options: dict[str, Any], message: str, connection: Connect, context: Context, tmp_path: Path
+) -> None:
+    """No retry, one error that names the argument and what is allowed; nothing is written."""
+    connection()
+    with pytest.raises(AirflowFailException, match=message):
+        operator(tmp_path, **options).execute(context())
+    assert list(tmp_path.rglob("*.parquet")) == []
+
+
+def test_missing_client_secret_names_the_field(connection: Connect, context: Context, tmp_path: Path) -> None:
+    """The error says which field of which connection, in the form's words."""
+    connection(password=None)
+    with pytest.raises(AirflowFailException, match=r"'lightspeed_default'.*Client secret"):
+        operator(tmp_path).execute(context())
+
+
+def test_revoked_grant_needs_a_person(
+    connection: Connect, simulator: SimulatorProcess, context: Context, tmp_path: Path
+) -> None:
+    """Retrying cannot revive a grant."""
+    connection()
+    simulator.revoke()
+    with pytest.raises(AirflowFailException, match=r"ReconnectRequired.*lightspeed_default"):
+        operator(tmp_path).execute(context())
+
+
+def test_unknown_connection_is_airflows_own_error(airflow_database: None, context: Context, tmp_path: Path) -> None:
+    """As with every other hook."""
+    with pytest.raises(Exception, match="nowhere"):
+        operator(tmp_path, lightspeed_conn_id="nowhere").execute(context())
+
+
+def test_foreign_host_is_refused_before_anything_is_sent(connection: Connect, context: Context, tmp_path: Path) -> None:
+    """Credentials go only where airflow.cfg allows."""
+    connection(host="https://evil.example")
+    with pytest.raises(
+        AirflowFailException, match=r"credentials may not be sent to 'https://evil\.example'.*allowed_hosts"
+    ):
+        operator(tmp_path).execute(context())
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root writes anywhere")
+def test_unwritable_folder_is_found_out_before_fetching(
+    connection: Connect, simulator: SimulatorProcess, context: Context, tmp_path: Path
+) -> None:
+    """The path and the reason stand in the error; not one request was spent."""
+    connection()
+    tmp_path.chmod(0o500)
+    with pytest.raises(LightspeedError, match="cannot write"):
+        operator(tmp_path).execute(context())
+    assert simulator.audit("api")["requests"] == []
+
+
+def test_path_below_a_file_is_found_out_before_fetching(
+    connection: Connect, simulator: SimulatorProcess, context: Context, tmp_path: Path
+) -> None:
+    """The same for a path that cannot be a folder, whoever runs the worker."""
+    connection()
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(LightspeedError, match="path: cannot"):
+        operator(tmp_path / "file").execute(context())
+    assert simulator.audit("api")["requests"] == []
+
+
+def test_template_fields_cover_what_varies_between_runs() -> None:
+    """Airflow renders these; each exists as an attribute."""
+    made = operator(Path("/data"))
+    assert all(hasattr(made, name) for name in made.template_fields)
+    assert {"resource", "path", "window_start", "window_end"} <= set(made.template_fields)
