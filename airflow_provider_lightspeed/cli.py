@@ -14,7 +14,7 @@ def get_cli_commands() -> list[Any]:
     """Return the commands that Airflow adds to its own."""
     from airflow.cli.cli_config import ActionCommand, Arg, GroupCommand
 
-    name = Arg(("resource",), nargs="?", help="a resource's name, for its fields and relations")
+    name = Arg(("resource",), nargs="?", help="a resource's name, for its fields and relations")  # type: ignore[no-untyped-call]
     resources = ActionCommand(name="resources", help="List what can be extracted", func=resources_command, args=(name,))
     return [GroupCommand(name="lightspeed", help="Lightspeed Retail (R-Series)", subcommands=[resources])]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +21,7 @@ from airflow.providers.common.compat.version_compat import AIRFLOW_V_3_0_PLUS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from datetime import datetime
+    from datetime import datetime, timedelta
 
     from sqlalchemy.orm import Session
 
@@ -68,9 +69,6 @@ def new_session() -> Session:
     Any ``@provide_session`` helper called while a scoped session is open commits it, and with that drops its locks.
     """
     from airflow import settings
-
-    if AIRFLOW_V_3_0_PLUS:
-        return settings.NonScopedSession()
     from sqlalchemy.orm import sessionmaker
 
     return sessionmaker(bind=settings.engine, autoflush=False, expire_on_commit=False)()
@@ -85,11 +83,8 @@ def secrets_backends() -> list[Any]:
 
 def mask_secret(value: str) -> None:
     """Have Airflow's log masker hide a value. For task processes only: in a long-lived one its pattern would grow."""
-    if AIRFLOW_V_3_0_PLUS:
-        from airflow.sdk.log import mask_secret as mask
-    else:
-        from airflow.utils.log.secrets_masker import mask_secret as mask
-    mask(value)
+    module = "airflow.sdk.log" if AIRFLOW_V_3_0_PLUS else "airflow.utils.log.secrets_masker"
+    importlib.import_module(module).mask_secret(value)
 
 
 def run_kind(context: Mapping[str, Any]) -> str:
@@ -107,7 +102,7 @@ def previous_schedule(dag: Any, moment: datetime) -> datetime | None:
     A backfill run of a trigger timetable has no data interval; what it stands for is the time since the run before.
     """
     timetable = getattr(dag, "timetable", None)
-    delta = getattr(timetable, "_delta", None) or getattr(timetable, "delta", None)
+    delta: timedelta | None = getattr(timetable, "_delta", None) or getattr(timetable, "delta", None)
     if delta is not None:
         return moment - delta
     expression = getattr(timetable, "_expression", None) or getattr(timetable, "expression", None)
@@ -122,4 +117,5 @@ def previous_schedule(dag: Any, moment: datetime) -> datetime | None:
     local = pendulum.instance(moment).in_timezone(timezone)
     # croniter steps through naive local time, so that a daylight saving change does not shift the schedule.
     previous = croniter(expression, local.naive()).get_prev(type(local.naive()))
-    return pendulum.instance(previous, tz=timezone).in_timezone("UTC")
+    schedule: datetime = pendulum.instance(previous, tz=timezone).in_timezone("UTC")
+    return schedule

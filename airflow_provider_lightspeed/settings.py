@@ -6,7 +6,7 @@ import fnmatch
 import ipaddress
 import logging
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 from urllib.parse import urlsplit
 
@@ -94,7 +94,7 @@ class ConnectionSettings:
     auth_url: str = DEFAULT_AUTH_URL
     account_id: str | None = None
     scope: tuple[str, ...] = ()
-    refresh_token: Secret = Secret("")
+    refresh_token: Secret = field(default_factory=lambda: Secret(""))
 
     @property
     def destination(self) -> tuple[str, str, str]:
@@ -121,10 +121,10 @@ def read_settings(
     """
     _warn_of_strangers(conn_id, extra)
     secrets = {"password": password, "extra.refresh_token": extra.get("refresh_token")}
-    for field, value in secrets.items():
+    for name, value in secrets.items():
         if value == MASK:
-            msg = f"connection {conn_id!r}, {field}: found the mask {MASK!r} instead of a value; enter the real one"
-            raise InvalidArgument(msg, field=field, found=MASK, allowed=())
+            msg = f"connection {conn_id!r}, {name}: found the mask {MASK!r} instead of a value; enter the real one"
+            raise InvalidArgument(msg, field=name, found=MASK, allowed=())
     client_id = (login or "").strip()
     client_secret = password or ""
     missing = [

@@ -65,4 +65,5 @@ def airflow_database(airflow_home: Path) -> Iterator[None]:
     yield
     from airflow import settings
 
-    settings.engine.dispose()
+    if settings.engine is not None:
+        settings.engine.dispose()

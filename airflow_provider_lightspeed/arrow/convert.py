@@ -188,13 +188,11 @@ class RecordConverter:
         inner = value
         if isinstance(value, dict) and column.element:
             # Some samples have a lone record's fields right under the container.
-            inner = value[column.element] if column.element in value else [value] if value else []
-            strangers = (
-                [key for key in value if key not in (column.element, "@attributes")] if column.element in value else []
-            )
-            for key in strangers:
-                row, path = where(index)
-                self._keep(row, f"{path}{column.name}.{key}", value[key], "not in the catalog")
+            inner = value.get(column.element, [value] if value else [])
+            for key in value if column.element in value else ():
+                if key not in (column.element, "@attributes"):
+                    row, path = where(index)
+                    self._keep(row, f"{path}{column.name}.{key}", value[key], "not in the catalog")
         if isinstance(inner, dict):
             return [inner]
         if isinstance(inner, list):

@@ -37,7 +37,7 @@ class Storage:
         return f"{self.root}/{name}"
 
     def open(self, path: str, mode: str) -> Any:
-        """Open a full path; folders are made as needed. (The Parquet sink's interface.)"""
+        """Open a full path; folders are made as needed."""
         with _errors("open", path):
             self._make_parent(path)
             return self._fs.open(path, mode)

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 
-class LightspeedHook(BaseHook):  # type: ignore[misc]
+class LightspeedHook(BaseHook):
     """Reads the Lightspeed Retail (R-Series) API with the grant of an Airflow connection.
 
     The access token is shared by all tasks of the deployment and renewed when needed; the rotated refresh token is

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 RELATION_LAYOUTS = ("nested",)
 
 
-class LightspeedToParquetOperator(BaseOperator):  # type: ignore[misc]
+class LightspeedToParquetOperator(BaseOperator):
     """Extracts a resource of the Lightspeed Retail (R-Series) API to ``{path}/{resource}/*.parquet``.
 
     :param resource: the API's own name, such as ``Sale`` or ``ItemShop``; see ``airflow lightspeed resources``.

@@ -83,9 +83,7 @@ def create_app(refresher: Refresher | None = None) -> FastAPI:
         return dict(MARKER)
 
     @router.post("/refresh/{connection_id:path}")
-    async def refresh(
-        connection_id: str, request: Request, body: Annotated[dict[str, Any] | None, Depends(claim)]
-    ) -> JSONResponse:
+    async def refresh(connection_id: str, body: Annotated[dict[str, Any] | None, Depends(claim)]) -> JSONResponse:
         if body is None or len(connection_id) > 250:
             return _reply(_NO_MATCH)
         if not turnstile.enter(connection_id):

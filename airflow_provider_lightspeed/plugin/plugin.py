@@ -20,7 +20,7 @@ class _LazyApps:
         return [{"app": create_app(), "url_prefix": "/lightspeed", "name": "Lightspeed"}]
 
 
-class LightspeedPlugin(AirflowPlugin):  # type: ignore[misc]
+class LightspeedPlugin(AirflowPlugin):
     """Mounts the refresh trigger at ``/lightspeed`` in the API server."""
 
     name = "lightspeed"

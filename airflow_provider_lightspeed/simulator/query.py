@@ -182,7 +182,7 @@ def cost_of(
         return 10.0
     if listed.display_template:
         return 1.0
-    price = sum(listed.relations[name]["cost"] for name in relations)
+    price = sum(float(listed.relations[name]["cost"]) for name in relations)
     return round(1.0 + (price / 2 if single else price) + or_cost(ors), 3)
 
 

@@ -21,7 +21,8 @@ Stores = dict[str, list[Row]]
 def stock(plan: Plan, stores: Stores) -> None:
     """Give every item its prices and its stock per shop, shop 0 being the sum."""
     rng = random.Random(f"{plan.seed} stock")
-    shops, rows = len(stores["Shop"]), []
+    shops = len(stores["Shop"])
+    rows: list[Row] = []
     for item in stores["Item"]:
         cost = rng.randrange(200, 9_000)
         item["price_cents"] = cost * 2 + 99

@@ -27,6 +27,13 @@ ROOT = Path(__file__).parents[2]
 DAILY = "example_lightspeed_daily"
 
 
+def key_of(name: str) -> str:
+    """Return a resource's primary key field."""
+    key = resource(name).primary_key
+    assert key is not None
+    return key
+
+
 class Deployment:
     """Airflow, the account, and where the DAGs write."""
 
@@ -45,9 +52,9 @@ class Deployment:
         return found
 
     def keys(self, name: str) -> set[int]:
-        """Return the keys in all live files of a dataset. (Unpausing a DAG starts a scheduled run as well.)"""
+        """Return the keys in all live files of a dataset: unpausing a DAG starts a scheduled run as well."""
         files = [self.lake / name / file["path"] for file in self.manifest(name)["files"]]
-        return set(pq.read_table(files)[resource(name).primary_key].to_pylist())
+        return set(pq.read_table(files)[key_of(name)].to_pylist())
 
     def expected(self, name: str) -> set[int]:
         """Return the keys of the account's records that had changed before the watermark."""
@@ -57,8 +64,8 @@ class Deployment:
         changed = found.modified_field and found.entity.find(found.modified_field).name
         if changed is None:  # read through the sales
             sold = self.expected("Sale")
-            return {row[found.primary_key] for row in truth if row["saleID"] in sold}
-        return {row[found.primary_key] for row in truth if row[changed] < until}
+            return {row[key_of(name)] for row in truth if row["saleID"] in sold}
+        return {row[key_of(name)] for row in truth if row[changed] < until}
 
 
 @pytest.fixture(scope="module")
@@ -89,9 +96,7 @@ def test_example_dag_extracts_and_the_rotated_pair_is_kept(deployment: Deploymen
         assert deployment.keys(name) == deployment.expected(name)
     refreshes = [entry for entry in deployment.simulator.audit("token")["requests"] if entry["status"] == 200]
     assert len(refreshes) == 2  # the consent's code, and one refresh
-    exported = deployment.stack.run(
-        "connections", "export", "-", "--file-format", "json", "--serialization-format", "json"
-    )
+    exported = deployment.stack.run("connections", "export", "-", "--file-format", "json")
     found = json.loads(exported[exported.index("{") :])["lightspeed_default"]["extra"]
     refresh_token = (json.loads(found) if isinstance(found, str) else found)["refresh_token"]
     live = [name for grant in deployment.simulator.grants() for name in grant["live_refresh_tokens"]]

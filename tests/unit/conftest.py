@@ -43,7 +43,11 @@ def connection(
 
     def add(conn_id: str = "lightspeed_default", **changes: Any) -> str:
         extra = {"auth_url": simulator.base_url, "refresh_token": simulator.grant()["refresh_token"]}
-        fields = {"login": simulator.client_id, "password": simulator.client_secret, "host": simulator.base_url}
+        fields: dict[str, Any] = {
+            "login": simulator.client_id,
+            "password": simulator.client_secret,
+            "host": simulator.base_url,
+        }
         fields |= {key: value for key, value in changes.items() if key != "extra"}
         extra |= changes.get("extra", {})
         session = new_session()

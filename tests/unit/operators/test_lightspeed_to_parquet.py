@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -129,9 +128,7 @@ def test_filters_columns_and_relations_shape_the_file(connection: Connect, conte
     options = {"relations": ["SaleLines"], "filters": {"completed": True}, "columns": ["saleID", "total", "SaleLines"]}
     operator(tmp_path, **options).execute(context())
     table = pq.read_table([tmp_path / "Sale" / file["path"] for file in manifest(tmp_path)["files"]])
-    assert [name for name in table.column_names if not name.startswith("_")] == ["saleID", "total", "SaleLines"] or set(
-        name for name in table.column_names if not name.startswith("_")
-    ) == {"saleID", "total", "SaleLines"}
+    assert {name for name in table.column_names if not name.startswith("_")} == {"saleID", "total", "SaleLines"}
     assert all(lines is None or lines[0]["saleID"] for lines in table["SaleLines"].to_pylist())
 
 
@@ -191,22 +188,10 @@ def test_foreign_host_is_refused_before_anything_is_sent(connection: Connect, co
         operator(tmp_path).execute(context())
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root writes anywhere")
-def test_unwritable_folder_is_found_out_before_fetching(
-    connection: Connect, simulator: SimulatorProcess, context: Context, tmp_path: Path
-) -> None:
-    """The path and the reason stand in the error; not one request was spent."""
-    connection()
-    tmp_path.chmod(0o500)
-    with pytest.raises(LightspeedError, match="cannot write"):
-        operator(tmp_path).execute(context())
-    assert simulator.audit("api")["requests"] == []
-
-
 def test_path_below_a_file_is_found_out_before_fetching(
     connection: Connect, simulator: SimulatorProcess, context: Context, tmp_path: Path
 ) -> None:
-    """The same for a path that cannot be a folder, whoever runs the worker."""
+    """The path and the reason stand in the error; not one request was spent."""
     connection()
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(LightspeedError, match="path: cannot"):
