@@ -136,7 +136,12 @@ def _related(
     inner = _shape(resource, relation.target, f"{relation.name}.", loaded, above)
     if not inner.columns:
         return Column(relation.container_key, FieldType.MIXED, keys)
-    kind = FieldType.COLLECTION if relation.cardinality is Cardinality.MANY else FieldType.OBJECT
+    # Two relations under one key (OpenEmployee and CloseEmployee under Employee) arrive as a list.
+    prefix = relation.name.removesuffix(relation.name.rpartition(".")[2])
+    siblings = _relations_below(resource, prefix, loaded)
+    shares = sum(sibling.container_key == relation.container_key for sibling in siblings) > 1
+    many = relation.cardinality is Cardinality.MANY or shares
+    kind = FieldType.COLLECTION if many else FieldType.OBJECT
     element = relation.element_key or (found.element if found else None)
     return Column(relation.container_key, kind, keys, element if kind is FieldType.COLLECTION else None, inner)
 

@@ -216,11 +216,13 @@ class Generator:
         if spec.type == "string_list":
             return rng.sample(WORDS, rng.randrange(0, 4))
         if spec.type == "mixed":
-            return None
+            return ""
         if not spec.embedded or depth > 1 or spec.target is None:
             return self._addresses(spec, number, rng, created, changed, depth)
-        if store_of(spec.target) in self._known or not entity(spec.target).fields:
+        if store_of(spec.target) in self._known:
             return None  # a record of its own: comes through a relation
+        if not entity(spec.target).fields:
+            return ""
         return self._inline(spec, number, rng, created, changed, depth)
 
     def _addresses(

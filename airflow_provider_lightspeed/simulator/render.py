@@ -7,7 +7,7 @@ from datetime import date
 from functools import cache
 from typing import Any
 
-from airflow_provider_lightspeed.simulator.schema import EntitySpec, FieldSpec, entity
+from airflow_provider_lightspeed.simulator.schema import EntitySpec, FieldSpec, entity, on_request
 
 Row = Mapping[str, Any]
 
@@ -49,7 +49,7 @@ def record(spec: EntitySpec, row: Row) -> dict[str, Any]:
     fields = _renamed(spec.name)
     for key, value in row.items():
         found = fields.get(key)
-        if found is None or (found.nested and not found.embedded):
+        if found is None or _waits_to_be_asked_for(found):
             continue
         if value is None:
             wire.pop(found.wire, None)
@@ -60,6 +60,12 @@ def record(spec: EntitySpec, row: Row) -> dict[str, Any]:
         else:
             wire[found.wire] = wire_text(found, value)
     return wire
+
+
+def _waits_to_be_asked_for(spec: FieldSpec) -> bool:
+    if spec.type in ("mixed", "string_list"):
+        return spec.wire in on_request()
+    return spec.nested and not spec.embedded
 
 
 def nested(spec: FieldSpec, value: Any) -> Any:

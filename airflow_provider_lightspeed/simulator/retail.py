@@ -158,6 +158,13 @@ class Till:
             "taxClassID": 1,
             "taxCategoryID": 1,
         }
+        if len(lines) % 17 == 0:
+            line["discountID"] = 1
+        if len(lines) % 23 == 0:
+            line |= {"itemFeeID": 1, "noteID": 1}
+        if len(lines) % 41 == 0:
+            account = {"saleAccountID": len(lines) + 1, "creditAccountID": 1, "salePaymentID": 0}
+            line["SaleAccounts"] = [account | {"saleLineID": line["saleLineID"]}]
         lines.append(line)
         log = self._stores["InventoryLog"]
         log.append(
@@ -213,10 +220,13 @@ def names(plan: Plan, stores: Stores) -> None:
             "name": f"Register {number}",
             "shopID": (number - 1) % shops + 1,
             "open": True,
+            "openTime": stamp(plan.now - timedelta(hours=number)),
+            "openEmployeeID": 1,
             "tipEnabled": True,
         }
         for number in range(1, plan.registers + 1)
     ]
+    links(stores)
     for row in stores["OrderShipment"]:
         row["orderID"] = row["orderID"] or 1
     for row in stores["OrderShipmentItem"]:
@@ -254,3 +264,18 @@ def names(plan: Plan, stores: Stores) -> None:
         }
         for name, code, currency in (("Canada", "CA", "CAD"), ("United States", "US", "USD"))
     ]
+
+
+def links(stores: Stores) -> None:
+    """See to it that relations which chance might leave empty lead somewhere."""
+    shops = stores["Shop"]
+    stores["Employee"][0]["lastRegisterID"] = 1
+    stores["Item"][0]["defaultVendorID"] = 1
+    for row in stores["CCCharge"]:
+        row["rawVoidResponse"] = {"@attributes": {"readonly": "true"}}
+    for row in stores["RegisterCount"]:
+        row |= {"openEmployeeID": 1, "closeEmployeeID": len(stores["Employee"])}
+    for number, row in enumerate(stores["Transfer"]):
+        for side, key in (("TransferFrom", "sentOn"), ("TransferTo", "needBy")):
+            shop = shops[(number + (side == "TransferTo")) % len(shops)]
+            row[side] = {"employeeID": 1, "shopID": shop["shopID"], key: row["createTime"], "Shop": shop}

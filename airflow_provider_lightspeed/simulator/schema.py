@@ -30,7 +30,14 @@ STORES: Final = {
     "CustomFieldChoice": "ItemCustomFieldChoice",
 }
 #: Spellings of the wire where the documentation has two.
-WIRE_NAMES: Final = {("Sale", "updateTime"): "updatetime"}
+WIRE_NAMES: Final = {
+    ("Sale", "updateTime"): "updatetime",
+    ("ItemShop", "onWorkOrder"): "onWorkorder",
+    ("ProcessingFee", "variablePct"): "variablePercent",
+    ("ProcessingFee", "interchangeFeesVariablePct"): "interchangeFeesVariablePercent",
+    ("ProcessingFee", "schemeFeesVariablePct"): "schemeFeesVariablePercent",
+    ("SaleLine", "SaleAccounts"): "SalesAccounts",
+}
 NESTED: Final = frozenset({"object", "collection", "string_list", "mixed"})
 DEFAULTS: Final[dict[str, Any]] = {"integer": 0, "money": "0", "float": "0", "string": "", "boolean": False}
 
@@ -160,6 +167,18 @@ def _list(name: str, facts: dict[str, Any]) -> ListSpec:
         period=facts["strategy"] == "period",
         display_template=name.startswith("DisplayTemplate"),
     )
+
+
+@cache
+def on_request() -> frozenset[str]:
+    """Return the keys that only ``load_relations`` brings."""
+    return frozenset(facts["container_key"] for listed in lists().values() for facts in listed.relations.values())
+
+
+@cache
+def always_inside(name: str) -> tuple[FieldSpec, ...]:
+    """Return the fields of an entity that always hold another record."""
+    return tuple(spec for spec in entity(name).fields.values() if spec.embedded and spec.type == "object")
 
 
 @cache

@@ -14,14 +14,16 @@ import orjson
 from airflow_provider_lightspeed.simulator import query as queries
 from airflow_provider_lightspeed.simulator.generate import Generator, Plan, Row, stamp
 from airflow_provider_lightspeed.simulator.query import PAGE, Condition, Refused, typed
-from airflow_provider_lightspeed.simulator.render import canonical, one_or_many, with_relations
+from airflow_provider_lightspeed.simulator.render import canonical, one_or_many, record, with_relations
 from airflow_provider_lightspeed.simulator.replies import api_error_body
 from airflow_provider_lightspeed.simulator.reports import REPORTS
 from airflow_provider_lightspeed.simulator.retail import Till, names, stock, trade
-from airflow_provider_lightspeed.simulator.schema import ListSpec, lists, store_of, stores
+from airflow_provider_lightspeed.simulator.schema import ListSpec, always_inside, entity, lists, store_of, stores
 
 #: Lists that the documentation shows without ``@attributes``.
 BARE: Final = frozenset({"CurrencyRate", "Option", "Locale"})
+#: Lists that the documentation shows with a count.
+COUNTED: Final = frozenset({"CatalogSearch", "Image", "ItemImage", "ItemMatrixImage"})
 _KEPT_RESULTS: Final = 24
 _MANY_KEYS: Final = {"ItemComponents": "assemblyItemID", "WithdrawalPayments": "creditAccountID"}
 _FLAGS: Final = {"Layaways": "isLayaway", "SpecialOrders": "isSpecialOrder", "Workorders": "isWorkorder"}
@@ -193,6 +195,8 @@ class World:
                 "next": _link(url, params, sort, limit, "after", result.keys[stop - 1]) if more else "",
                 "previous": _link(url, params, sort, limit, "before", result.keys[start]) if before else "",
             }
+            if listed.name in COUNTED:
+                body["@attributes"]["count"] = str(len(result.rows))
         if shown:
             body[listed.envelope] = one_or_many(shown)
         return Answer(200, orjson.dumps(body), cost, len(shown))
@@ -201,19 +205,23 @@ class World:
         wanted = tuple(
             name for name, facts in listed.relations.items() if name in relations or facts.get("always_loaded")
         )
-        if listed.store.endswith("Label") and not wanted:
-            return with_relations(listed.entity, listed.store, row, {}, listed.relations, self._resolve)
         wire = with_relations(
             listed.entity, listed.store, row, queries.relation_tree(wanted), listed.relations, self._resolve
         )
+        for spec in always_inside(listed.entity.name):
+            if spec.wire not in wire and spec.target:
+                one = {"cardinality": "one", "target": spec.target}
+                found = self._resolve(listed.store, row, spec.name, one)
+                wire |= {spec.wire: record(entity(spec.target), found)} if found else {}
         if listed.name == "Account":
             wire["link"] = {"@attributes": {"href": f"/API/V3/Account/{self.account_id}"}}
         return wire
 
     def _resolve(self, store: str, row: Mapping[str, Any], name: str, facts: Mapping[str, Any]) -> Any:
         """Find what a relation of a record leads to."""
-        if name in row and not isinstance(row[name], str):
-            return row[name]["tag"] if name == "Tags" else row[name]
+        inside = row.get(name) or row.get(facts.get("container_key", name))
+        if inside and not isinstance(inside, str):
+            return inside["tag"] if name == "Tags" else inside
         target = facts["target"]
         if target is None or isinstance(row.get(name), str):
             return None
@@ -239,8 +247,6 @@ class World:
 
     @staticmethod
     def _primary(store: str) -> str:
-        from airflow_provider_lightspeed.simulator.schema import entity
-
         return entity(store).primary_key or ""
 
     def _by(self, store: str, field: str, value: Any) -> list[Row]:

@@ -10,7 +10,7 @@ import requests
 
 from airflow_provider_lightspeed.simulator.testing import SimulatorProcess
 
-pytest.importorskip("airflow_provider_lightspeed.simulator.world")
+
 
 SMALL: dict[str, Any] = {"sales": 20, "items": 10, "customers": 5, "days": 5}
 
