@@ -1,7 +1,7 @@
 """Wire records to Arrow, column by column. What does not fit its type goes with its raw text into ``_extra``.
 
-The quick way hands a column of strings to Arrow's casts, which refuse what they cannot express exactly; only the
-columns they refuse are walked value by value (``values``).
+The quick way hands whole records to Arrow as texts and the columns to its casts, which refuse what they cannot express
+exactly; only the columns they refuse are walked value by value (``values``).
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from typing import Any, Final
 
 import orjson
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from airflow_provider_lightspeed.arrow.types import TIMESTAMP, Column, Shape, schema_of, shape_of
 from airflow_provider_lightspeed.arrow.values import CONVERTERS, Misfit
@@ -83,7 +84,17 @@ class RecordConverter:
                 record if known.issuperset(record) else self._set_aside(record, known, *where(row))
                 for row, record in enumerate(records)
             ]
-        return [self._column(column, self._values(column, records, where), where) for column in shape.columns]
+        texts = self._texts(shape, records)
+        return [self._column(column, records, texts, where) for column in shape.columns]
+
+    @staticmethod
+    def _texts(shape: Shape, records: Sequence[Record]) -> Mapping[str, pa.Array]:
+        """Return the columns of text by key, all read in one go; none if some value is not a text."""
+        try:
+            struct = pa.array(records, shape.texts)
+        except (pa.ArrowInvalid, pa.ArrowTypeError, TypeError):
+            return {}
+        return dict(zip((field.name for field in shape.texts), struct.flatten(), strict=True))
 
     def _set_aside(self, record: Record, known: frozenset[str], row: int, path: str) -> Record:
         """Keep what has no column; return the record with XML attributes lifted to fields where they have one."""
@@ -114,23 +125,19 @@ class RecordConverter:
                     self._keep(row, path + other, second, f"differs from {key}")
         return values
 
-    def _column(self, column: Column, values: list[Any], where: Where) -> pa.Array:
+    def _column(
+        self, column: Column, records: Sequence[Record], texts: Mapping[str, pa.Array], where: Where
+    ) -> pa.Array:
         if column.shape is not None:
             nested = self._collection if column.type is FieldType.COLLECTION else self._object
-            return nested(column, values, where)
-        try:
-            return self._quick(column, values)
-        except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError, OverflowError):
-            return self._careful(column, values, where)
-
-    @staticmethod
-    def _quick(column: Column, values: list[Any]) -> pa.Array:
-        if column.type in _TEXTS:
-            return pa.array(values, pa.string())
-        if column.format or column.type is FieldType.STRING_LIST:
-            raise pa.ArrowInvalid("only the careful way reads these")
-        texts = pa.array([value or None for value in values], pa.string())
-        return texts.cast(column.arrow)
+            return nested(column, self._values(column, records, where), where)
+        spellings = [texts[key] for key in column.keys if key in texts]
+        used = [text for text in spellings if text.null_count < len(text)] or spellings[:1]
+        if len(used) == 1 and column.format is None:
+            typed = _cast(column, used[0])
+            if typed is not None:
+                return typed
+        return self._careful(column, self._values(column, records, where), where)
 
     def _careful(self, column: Column, values: list[Any], where: Where) -> pa.Array:
         convert = CONVERTERS[column.type]
@@ -149,6 +156,8 @@ class RecordConverter:
 
     def _object(self, column: Column, values: list[Any], where: Where) -> pa.Array:
         assert column.shape is not None
+        if all(value is None or value == "" for value in values):
+            return pa.nulls(len(values), column.arrow)
         found: list[Record] = []
         absent: list[bool] = []
         for index, value in enumerate(values):
@@ -206,3 +215,17 @@ class RecordConverter:
             row, path = where(index)
             self._keep(row, path + column.name, inner, "not a collection")
         return []
+
+
+def _cast(column: Column, texts: pa.Array) -> pa.Array | None:
+    """Let Arrow read a column of texts; ``None`` if it refuses one. Of all types but text, ``""`` means null."""
+    if column.type in _TEXTS:
+        return texts
+    try:
+        return texts.cast(column.arrow)
+    except pa.ArrowInvalid:
+        pass
+    try:
+        return pc.if_else(pc.equal(texts, ""), None, texts).cast(column.arrow)
+    except pa.ArrowInvalid:
+        return None

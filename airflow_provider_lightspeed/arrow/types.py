@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Final
 
 import pyarrow as pa
@@ -38,7 +39,7 @@ _SCALARS: Final = {
 }
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Column:
     """A column and where its values stand in a record.
 
@@ -55,6 +56,11 @@ class Column:
     format: str | None = None
 
     @property
+    def is_text(self) -> bool:
+        """Whether the wire writes it as one text."""
+        return self.shape is None and self.type is not FieldType.STRING_LIST
+
+    @cached_property
     def arrow(self) -> pa.DataType:
         """The column's Arrow type."""
         if self.shape is None:
@@ -63,7 +69,7 @@ class Column:
         return pa.list_(struct) if self.type is FieldType.COLLECTION else struct
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Shape:
     """The columns of a kind of record.
 
@@ -72,6 +78,12 @@ class Shape:
 
     columns: tuple[Column, ...]
     known: frozenset[str] = field(default_factory=frozenset)
+
+    @cached_property
+    def texts(self) -> pa.DataType:
+        """The struct that takes a record's scalars as the wire has them: all texts."""
+        keys = dict.fromkeys(key for column in self.columns if column.is_text for key in column.keys)
+        return pa.struct([pa.field(key, pa.string()) for key in keys])
 
     def arrow_fields(self) -> list[pa.Field]:
         """Return the Arrow fields, in order."""

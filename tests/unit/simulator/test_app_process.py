@@ -10,8 +10,6 @@ import requests
 
 from airflow_provider_lightspeed.simulator.testing import SimulatorProcess
 
-
-
 SMALL: dict[str, Any] = {"sales": 20, "items": 10, "customers": 5, "days": 5}
 
 
