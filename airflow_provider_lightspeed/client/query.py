@@ -144,7 +144,8 @@ def parse_condition(value: Any, *, field: str = "filters") -> Condition:
             return Condition("", (text,))
         raise unknown(f"filters[{field!r}]", operator, OPERATORS, what="operator")
     if operator == "IN":
-        return in_(part.strip().strip("\"'") for part in operand.strip().removeprefix("[").removesuffix("]").split(","))
+        inner = operand.strip().removeprefix("[").removesuffix("]").strip()
+        return in_(part.strip().strip("\"'") for part in inner.split(",") if inner)
     if operator == "><":
         operands = tuple(operand.split(","))
         if len(operands) != 2:

@@ -22,6 +22,8 @@ DEFAULT_BURST: Final = 20.0
 #: The share of a burst window that this process uses: others may send in the same second.
 BURST_SHARE: Final = 0.8
 BURST_WINDOW: Final = 1.0
+#: Seconds too short to wait for: adding them to a clock's reading may not change it.
+_INSTANT: Final = 1e-6
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +134,7 @@ class RateLimiter:
             with self._lock:
                 now = self._clock.monotonic()
                 wait = self._wait(cost, now)
-                if wait <= 0:
+                if wait <= _INSTANT:
                     return self._book(cost, now)
                 self.waited += wait
             self._clock.sleep(wait)

@@ -1,0 +1,68 @@
+"""Stand-ins for what a unit test must control: time, and what the other side answers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import orjson
+
+from airflow_provider_lightspeed.auth.token import Token
+from airflow_provider_lightspeed.client.transport import Reply, Request
+from airflow_provider_lightspeed.exceptions import Unreachable
+from airflow_provider_lightspeed.redact import Secret
+
+NOON = datetime(2026, 3, 10, 12, 0, tzinfo=UTC)
+
+
+class FakeClock:
+    """Time that passes only when somebody sleeps."""
+
+    def __init__(self, now: datetime = NOON) -> None:
+        self.start = now
+        self.passed = 0.0
+        self.sleeps: list[float] = []
+
+    def now(self) -> datetime:
+        """Return the time."""
+        return self.start + timedelta(seconds=self.passed)
+
+    def monotonic(self) -> float:
+        """Return the seconds slept."""
+        return self.passed
+
+    def sleep(self, seconds: float) -> None:
+        """Let time pass."""
+        self.sleeps.append(seconds)
+        self.passed += max(0.0, seconds)
+
+
+def make_token(name: str = "1", *, issued: datetime = NOON, life: float = 3600.0, account: str | None = "7") -> Token:
+    """Return a token pair whose texts end in ``name``."""
+    expires = issued + timedelta(seconds=life)
+    return Token(Secret(f"access-{name}"), Secret(f"refresh-{name}"), issued, expires, account_id=account)
+
+
+Scripted = Reply | Unreachable | Callable[[Request], Reply]
+
+
+class ScriptedTransport:
+    """Answers from a list, in order; remembers what was sent."""
+
+    def __init__(self, *replies: Scripted) -> None:
+        self.replies = list(replies)
+        self.requests: list[Request] = []
+
+    def send(self, request: Request) -> Reply:
+        """Return or raise the next answer."""
+        self.requests.append(request)
+        answer = self.replies.pop(0)
+        if isinstance(answer, Unreachable):
+            raise answer
+        return answer(request) if callable(answer) else answer
+
+
+def json_reply(body: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> Reply:
+    """Return a reply with a JSON body."""
+    return Reply(status, dict(headers or {}), orjson.dumps(body))

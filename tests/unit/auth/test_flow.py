@@ -1,0 +1,225 @@
+"""The OAuth protocol: what is sent, and what replies mean."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from datetime import timedelta
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+import orjson
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from airflow_provider_lightspeed.auth.flow import (
+    OAuthClient,
+    OAuthReply,
+    Pkce,
+    authorize_url,
+    code_request,
+    parse_redirect,
+    parse_revoke,
+    parse_token,
+    refresh_request,
+    retry_after,
+    revoke_request,
+)
+from airflow_provider_lightspeed.exceptions import (
+    AccessDenied,
+    InvalidArgument,
+    InvalidClient,
+    LightspeedError,
+    LightspeedRateError,
+    ReconnectRequired,
+    ServerFault,
+)
+from airflow_provider_lightspeed.redact import Secret
+from tests.fakes import NOON, make_token
+
+CLIENT = OAuthClient("client", Secret("s3cret"), "https://auth.example/")
+PAIR = {"access_token": "a", "refresh_token": "r", "expires_in": 3600, "token_type": "Bearer"}
+
+
+def reply(body: Any, status: int = 200, **headers: str) -> OAuthReply:
+    content = body if isinstance(body, bytes) else orjson.dumps(body)
+    return OAuthReply(status, {name.replace("_", "-"): value for name, value in headers.items()}, content)
+
+
+def test_verifier_and_challenge_follow_rfc_7636() -> None:
+    """43 unreserved characters; the challenge is their SHA-256, base64url without padding."""
+    pkce = Pkce.generate()
+    verifier = pkce.verifier.reveal()
+    digest = hashlib.sha256(verifier.encode()).digest()
+    assert len(verifier) == 43
+    assert base64.urlsafe_b64encode(digest).rstrip(b"=").decode() == pkce.challenge
+
+
+def test_example_of_rfc_7636_appendix_b() -> None:
+    """The bytes printed there give the challenge printed there."""
+    octets = bytes(
+        [
+            116,
+            24,
+            223,
+            180,
+            151,
+            153,
+            224,
+            37,
+            79,
+            250,
+            96,
+            125,
+            216,
+            173,
+            187,
+            186,
+            22,
+            212,
+            37,
+            77,
+            105,
+            214,
+            191,
+            240,
+            91,
+            88,
+            5,
+            88,
+            83,
+            132,
+            141,
+            121,
+        ]
+    )
+    pkce = Pkce.generate(lambda _: octets)
+    assert pkce.verifier.reveal() == "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk"
+    assert pkce.challenge == "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM"
+
+
+def test_authorize_url_names_no_redirect_and_joins_scopes() -> None:
+    """The client has one redirect URI registered; scopes are separated by spaces."""
+    url = urlsplit(authorize_url(CLIENT, scope=["employee:all", "systemuserid:1"], state="st", challenge="ch"))
+    query = parse_qs(url.query)
+    assert (url.netloc, url.path) == ("auth.example", "/auth/oauth/authorize")
+    assert query["scope"] == ["employee:all systemuserid:1"]
+    assert query["code_challenge_method"] == ["S256"]
+    assert "redirect_uri" not in query
+
+
+def test_requests_carry_credentials_in_a_json_body_and_show_none() -> None:
+    """Never in the URL, never in a repr."""
+    code, refresh = code_request(CLIENT, Secret("c0de"), Secret("verifier")), refresh_request(CLIENT, Secret("r0ll"))
+    assert code.json == {
+        "client_id": "client",
+        "client_secret": "s3cret",
+        "grant_type": "authorization_code",
+        "code": "c0de",
+        "code_verifier": "verifier",
+    }
+    assert refresh.json["grant_type"] == "refresh_token"
+    assert revoke_request(CLIENT, Secret("r0ll")).url.endswith("/auth/oauth/revoke")
+    for request in (code, refresh):
+        assert not any(word in repr(request) + request.url for word in ("s3cret", "c0de", "r0ll", "verifier"))
+
+
+def test_public_client_sends_no_secret() -> None:
+    """A distributed client relies on PKCE alone."""
+    assert "client_secret" not in refresh_request(OAuthClient("client", Secret("")), Secret("r")).json
+
+
+def test_redirect_gives_the_code_of_this_attempt_only() -> None:
+    """A code of another attempt, or none, is an error that says what to paste."""
+    url = "https://shop.example/back?code=abc&state=mine"
+    assert parse_redirect(url, expected_state="mine").reveal() == "abc"
+    with pytest.raises(InvalidArgument, match="another attempt"):
+        parse_redirect(url, expected_state="other")
+    with pytest.raises(InvalidArgument, match="no 'code' parameter"):
+        parse_redirect("https://shop.example/back?state=mine", expected_state="mine")
+    with pytest.raises(AccessDenied, match="consent was refused"):
+        parse_redirect("https://shop.example/back?error=access_denied&state=mine", expected_state="mine")
+
+
+def test_token_is_dated_by_the_servers_clock() -> None:
+    """This machine's clock may be an hour wrong; the reply's ``Date`` is not."""
+    token = parse_token(reply(PAIR, Date="Tue, 10 Mar 2026 11:00:00 GMT"), now=NOON)
+    assert token.issued_at == NOON - timedelta(hours=1)
+    assert token.expires_at == NOON
+    assert parse_token(reply(PAIR), now=NOON).issued_at == NOON
+
+
+def test_claims_give_account_and_scope_in_either_spelling() -> None:
+    """The claims table says ``scopes``, the sample says ``scope``; text or list."""
+    for name, value in (("scope", "employee:all x"), ("scopes", ["employee:all", "x"])):
+        payload = base64.urlsafe_b64encode(orjson.dumps({"acct": 12, name: value})).rstrip(b"=").decode()
+        token = parse_token(reply({**PAIR, "access_token": f"eyJh.{payload}.sig"}), now=NOON)
+        assert (token.account_id, token.scope) == ("12", ("employee:all", "x"))
+
+
+def test_missing_refresh_token_keeps_the_one_that_was_spent() -> None:
+    """RFC 6749, section 6: a server may leave it out."""
+    body = {key: value for key, value in PAIR.items() if key != "refresh_token"}
+    assert parse_token(reply(body), now=NOON, previous=make_token("9")).refresh_token == Secret("refresh-9")
+    with pytest.raises(ServerFault, match="without refresh_token"):
+        parse_token(reply(body), now=NOON)
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "error"),
+    [
+        (401, {"error": "invalid_client"}, InvalidClient),
+        (400, {"error": "invalid_client"}, InvalidClient),
+        (400, {"error": "invalid_grant", "hint": "Token has been revoked"}, ReconnectRequired),
+        (400, {"error": "invalid_request"}, InvalidArgument),
+        (429, {"error": "rate"}, LightspeedRateError),
+        (429, b"<html>slow down</html>", LightspeedRateError),
+        (500, {"error": "oops"}, ServerFault),
+        (502, b"<html>bad gateway</html>", ServerFault),
+        (200, b"<html>maintenance</html>", ServerFault),
+        (200, {"token_type": "Bearer"}, ServerFault),
+        (200, {**PAIR, "expires_in": "soon"}, ServerFault),
+    ],
+)
+def test_each_bad_reply_is_an_error_of_its_kind(status: int, body: Any, error: type[LightspeedError]) -> None:
+    """The kind says what to do: change credentials, reconnect, wait, or try again."""
+    with pytest.raises(error):
+        parse_token(reply(body, status), now=NOON)
+
+
+def test_rate_limit_waits_as_long_as_the_server_says() -> None:
+    """In seconds, or until a date, or a minute when it says nothing."""
+    assert retry_after("7", NOON) == 7
+    assert retry_after("Tue, 10 Mar 2026 12:00:30 GMT", NOON) == 30
+    assert retry_after("Tue, 10 Mar 2026 11:00:00 GMT", NOON) == 0
+    assert retry_after("later", NOON) is None
+    with pytest.raises(LightspeedRateError) as caught:
+        parse_token(reply({}, 429), now=NOON)
+    assert caught.value.retry_after == 60
+
+
+def test_no_error_repeats_a_token_of_the_reply() -> None:
+    """Descriptions of the server go through the scrubber."""
+    jwt = "eyJhbGciOiJSUzI1NiJ9.eyJzdWIiOiIxIn0xxxx.abcdefgh"
+    body = {"error": "invalid_grant", "error_description": f"refresh_token={jwt} is revoked"}
+    with pytest.raises(ReconnectRequired) as caught:
+        parse_token(reply(body, 400), now=NOON)
+    assert jwt not in str(caught.value)
+
+
+@given(st.binary(max_size=200), st.sampled_from([200, 204, 400, 401, 403, 429, 500, 503]))
+def test_any_bytes_are_a_token_or_an_error_of_ours(body: bytes, status: int) -> None:
+    """Nothing that a server sends can raise anything else."""
+    try:
+        parse_token(reply(body, status), now=NOON)
+    except LightspeedError:
+        pass
+
+
+def test_revoking_a_dead_grant_is_done() -> None:
+    """It is what was wanted; other refusals are errors."""
+    parse_revoke(reply({}, 200), now=NOON)
+    parse_revoke(reply({"error": "invalid_grant"}, 400), now=NOON)
+    with pytest.raises(InvalidClient):
+        parse_revoke(reply({"error": "invalid_client"}, 401), now=NOON)

@@ -1,0 +1,179 @@
+"""The client between the table and the wire: retries, 401, 429, pages, server time."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from airflow_provider_lightspeed.auth.token import Token
+from airflow_provider_lightspeed.client.rest import RetryDetails, RSeriesClient
+from airflow_provider_lightspeed.client.transport import Reply
+from airflow_provider_lightspeed.exceptions import (
+    AccessDenied,
+    LightspeedRateError,
+    ProtocolViolation,
+    RequestRefused,
+    ServerFault,
+    Unreachable,
+)
+from tests.fakes import NOON, FakeClock, Scripted, ScriptedTransport, json_reply, make_token
+
+GOOD = json_reply({"@attributes": {}, "Sale": [{"saleID": "1"}]})
+
+
+class Tokens:
+    """Counts refusals; each brings the next token."""
+
+    def __init__(self) -> None:
+        self.current = 1
+
+    def token(self) -> Token:
+        return make_token(str(self.current))
+
+    def refused(self, token: Token) -> Token:
+        self.current += 1
+        return self.token()
+
+
+class Events:
+    """Remembers retries."""
+
+    def __init__(self) -> None:
+        self.seen: list[RetryDetails] = []
+
+    def retrying(self, details: RetryDetails) -> None:
+        self.seen.append(details)
+
+
+class Setting:
+    """A client over scripted replies."""
+
+    def __init__(self, *replies: Scripted, **options: Any) -> None:
+        self.clock, self.transport, self.events = FakeClock(), ScriptedTransport(*replies), Events()
+        self.client = RSeriesClient(
+            host="https://api.example",
+            tokens=Tokens(),
+            transport=self.transport,
+            clock=self.clock,
+            random=lambda: 0.5,
+            events=self.events,
+            **options,
+        )
+
+    def read(self) -> list[Any]:
+        return [record for page in self.client.pages("Sale", envelope="Sale") for record in page.records]
+
+    @property
+    def bearers(self) -> list[str]:
+        return [request.headers["Authorization"] for request in self.transport.requests]
+
+
+def test_transient_faults_are_survived_and_told() -> None:
+    """Each kind once, in a row, with a growing pause between."""
+    faults = [Unreachable("reset"), Reply(502, {}, b"<html>"), Reply(200, {}, b'{"Sale": [{"sa')]
+    setting = Setting(*faults, GOOD)
+    assert setting.read() == [{"saleID": "1"}]
+    assert [event.attempt for event in setting.events.seen] == [1, 2, 3]
+    assert setting.client.usage.retries == 3
+    assert setting.clock.sleeps == sorted(setting.clock.sleeps)
+
+
+def test_retries_end_with_the_last_fault_named() -> None:
+    """After the allowed tries; the error knows how many there were."""
+    setting = Setting(*[Reply(503, {}, b"")] * 3, attempts=3)
+    with pytest.raises(ServerFault, match="after 3 tries: 503") as caught:
+        setting.read()
+    assert caught.value.status == 503
+    assert "?" not in caught.value.url
+
+
+@pytest.mark.parametrize("status", [400, 404, 422])
+def test_refusals_are_not_repeated(status: int) -> None:
+    """Asking again cannot help, and costs bucket units."""
+    setting = Setting(json_reply({"message": "no"}, status))
+    with pytest.raises(RequestRefused, match="no"):
+        setting.read()
+    assert len(setting.transport.requests) == 1
+
+
+def test_refused_token_is_replaced_once_per_request() -> None:
+    """A second 401 in a row is not a matter of age."""
+    setting = Setting(json_reply({}, 401), GOOD)
+    assert setting.read() == [{"saleID": "1"}]
+    assert setting.bearers == ["Bearer access-1", "Bearer access-2"]
+    setting = Setting(json_reply({}, 401), json_reply({}, 401))
+    with pytest.raises(AccessDenied, match="access token was refused"):
+        setting.read()
+    assert len(setting.transport.requests) == 2
+
+
+def test_rate_limit_is_waited_out_within_reason() -> None:
+    """``Retry-After`` is obeyed; beyond ``max_wait`` it is an error that says how long."""
+    limited = json_reply({}, 429, {"Retry-After": "20"})
+    setting = Setting(limited, GOOD)
+    setting.read()
+    assert setting.clock.passed >= 20
+    setting = Setting(*[limited] * 4, max_wait=50)
+    with pytest.raises(LightspeedRateError) as caught:
+        setting.read()
+    assert caught.value.retry_after == 20
+
+
+def test_rate_limit_does_not_use_up_the_tries() -> None:
+    """Waiting is not failing."""
+    setting = Setting(*[json_reply({}, 429, {"Retry-After": "1"})] * 10, GOOD, attempts=2)
+    assert setting.read() == [{"saleID": "1"}]
+
+
+def test_pages_are_read_in_order_and_each_once() -> None:
+    """The first URL is ours, all others the server's."""
+    link = "https://api.example/API/V3/Account/7/Sale.json?after=1"
+    first = json_reply({"@attributes": {"next": link}, "Sale": [{"saleID": "1"}]})
+    setting = Setting(first, json_reply({"@attributes": {"next": ""}, "Sale": {"saleID": "2"}}))
+    assert [row["saleID"] for row in setting.read()] == ["1", "2"]
+    assert [request.url for request in setting.transport.requests] == [
+        "https://api.example/API/V3/Account/7/Sale.json?limit=100",
+        link,
+    ]
+
+
+def test_foreign_link_gets_no_token() -> None:
+    """Nothing is sent there at all."""
+    link = "https://evil.example/API/V3/Account/7/Sale.json?after=1"
+    setting = Setting(json_reply({"@attributes": {"next": link}, "Sale": [{"saleID": "1"}]}))
+    with pytest.raises(ProtocolViolation):
+        setting.read()
+    assert len(setting.transport.requests) == 1
+
+
+def test_server_time_corrects_this_machines_clock() -> None:
+    """By the reply's ``Date``."""
+    setting = Setting(json_reply({"Account": {"accountID": "7"}}, headers={"Date": "Tue, 10 Mar 2026 13:00:00 GMT"}))
+    assert setting.client.server_now() == NOON
+    setting.client.get("/Account")
+    assert setting.client.server_now() == NOON + timedelta(hours=1)
+
+
+def test_account_is_the_tokens_or_asked_for() -> None:
+    """And an answer without one is an error."""
+    assert Setting().client.account_id == "7"
+    assert Setting(account_id="9").client.account_id == "9"
+
+
+def test_count_costs_ten_and_is_a_number() -> None:
+    """Or an error, never zero by default."""
+    setting = Setting(json_reply({"@attributes": {"count": "12"}}), json_reply({"@attributes": {}}))
+    assert setting.client.count("Sale") == 12
+    assert setting.client.usage.drips == 10
+    with pytest.raises(ProtocolViolation, match="count of Sale"):
+        setting.client.count("Sale")
+
+
+def test_no_request_or_error_shows_the_token() -> None:
+    """Not even in a repr."""
+    setting = Setting(Reply(404, {}, b"{}"))
+    with pytest.raises(RequestRefused) as caught:
+        setting.read()
+    assert "access-1" not in repr(setting.transport.requests) + repr(caught.value) + repr(caught.value.fields)
