@@ -14,6 +14,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+# Examples may take what they take: tests assert no times.
+settings.register_profile("default", deadline=None)
+settings.load_profile("default")
 
 _FOLDER_MARKERS = ("integration", "system", "browser")
 

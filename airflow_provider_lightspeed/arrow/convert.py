@@ -10,7 +10,7 @@ from bisect import bisect_right
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from itertools import accumulate
 from typing import Any, Final
 
@@ -26,6 +26,7 @@ Record = Mapping[str, Any]
 #: Says which top-level row a nested row belongs to, and the path to it.
 Where = Callable[[int], tuple[int, str]]
 
+_FIRST_MOMENT: Final = pa.scalar(datetime(1, 1, 1, tzinfo=UTC), TIMESTAMP)
 _TEXTS: Final = (FieldType.STRING, FieldType.MIXED)
 
 
@@ -221,11 +222,15 @@ def _cast(column: Column, texts: pa.Array) -> pa.Array | None:
     """Let Arrow read a column of texts; ``None`` if it refuses one. Of all types but text, ``""`` means null."""
     if column.type in _TEXTS:
         return texts
+    if column.type is FieldType.INTEGER and pc.any(pc.match_substring(texts, "x", ignore_case=True)).as_py():
+        return None  # Arrow takes hexadecimal digits for a number
     try:
-        return texts.cast(column.arrow)
+        typed = texts.cast(column.arrow)
     except pa.ArrowInvalid:
-        pass
-    try:
-        return pc.if_else(pc.equal(texts, ""), None, texts).cast(column.arrow)
-    except pa.ArrowInvalid:
-        return None
+        try:
+            typed = pc.if_else(pc.equal(texts, ""), None, texts).cast(column.arrow)
+        except pa.ArrowInvalid:
+            return None
+    if column.type is FieldType.DATETIME and pc.any(pc.less(typed, _FIRST_MOMENT)).as_py():
+        return None  # Arrow reads the year 0, which Python and most warehouses cannot
+    return typed

@@ -87,8 +87,12 @@ class ParquetSink:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self.abort()
+
+    def abort(self) -> None:
+        """End a file that is not complete: without its footer nobody can take it for a whole one. Not after close."""
         if not self._file.closed:
-            # Left by an error: the footer is missing on purpose, nobody can take the file for a whole one.
+            self._writer.is_open = False  # or its destructor would write the footer
             self._file.close()
 
 

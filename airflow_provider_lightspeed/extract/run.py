@@ -6,7 +6,8 @@ import logging
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Final
+from types import TracebackType
+from typing import Any, Final, Self
 
 from airflow_provider_lightspeed.arrow.convert import Lineage, RecordConverter
 from airflow_provider_lightspeed.arrow.parquet import FileStats, ParquetSink, schema_hash
@@ -187,6 +188,15 @@ class _Files:
             self.done.append(self._sink.close())
             self._sink = None
 
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._sink is not None:
+            self._sink.abort()
+
 
 def extract(
     client: RSeriesClient,
@@ -219,8 +229,8 @@ def extract(
     log.info("%s: window [%s, %s), %s", job.resource.name, window.start, window.end, window.origin or job.mode)
     lineage = Lineage(account, client.server_now(), window.start, window.end)
     converter = RecordConverter(job.resource, job.relations, job.columns, lineage=lineage)
-    files = _Files(storage, dataset.staging(owner, attempt), converter)
-    last_key = _stream(client, plan, window, files, job, state.get("last_key"), clock, began, on_progress)
+    with _Files(storage, dataset.staging(owner, attempt), converter) as files:
+        last_key = _stream(client, plan, window, files, job, state.get("last_key"), clock, began, on_progress)
     _report(job, converter)
     commit = Commit(
         account_id=account,
