@@ -58,9 +58,10 @@ class Job:
         if absent:
             msg = f"filters: {resource} needs {', '.join(absent)}; add filters={{{absent[0]!r}: ...}}"
             raise InvalidArgument(msg, field="filters", found=sorted(job.filters), allowed=absent)
-        if not job.whole and found.modified_field in job.filters:
+        moved = found.entity.find(found.modified_field) if found.modified_field else None
+        if not job.whole and moved and any(name in job.filters for name in (moved.name, *moved.aliases)):
             msg = (
-                f"filters: {found.modified_field!r} is set by the window of an incremental read; "
+                f"filters: {moved.name!r} is set by the window of an incremental read; "
                 "use window_start and window_end, or mode='full'"
             )
             raise InvalidArgument(

@@ -24,7 +24,8 @@ SALE = resource("Sale")
 
 def converted(*records: dict[str, Any], relations: tuple[str, ...] = (), name: str = "Sale") -> list[dict[str, Any]]:
     converter = RecordConverter(resource(name), relations, lineage=LINEAGE)
-    return converter.convert(records).to_pylist()
+    rows: list[dict[str, Any]] = converter.convert(records).to_pylist()
+    return rows
 
 
 def extra(row: dict[str, Any]) -> Any:
@@ -156,7 +157,8 @@ def test_schema_depends_on_the_catalog_alone(found: Any) -> None:
         announced = arrow_schema(found, chosen)
         assert converter.schema == announced
         assert len(set(announced.names)) == len(announced.names)
-        for records in ([], [{}], [{"unknown": "x"}]):
+        batches: list[list[dict[str, Any]]] = [[], [{}], [{"unknown": "x"}]]
+        for records in batches:
             batch = converter.convert(records)
             batch.validate(full=True)
             assert batch.schema == announced

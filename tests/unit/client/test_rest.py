@@ -72,7 +72,7 @@ class Setting:
 
 def test_transient_faults_are_survived_and_told() -> None:
     """Each kind once, in a row, with a growing pause between."""
-    faults = [Unreachable("reset"), Reply(502, {}, b"<html>"), Reply(200, {}, b'{"Sale": [{"sa')]
+    faults: list[Scripted] = [Unreachable("reset"), Reply(502, {}, b"<html>"), Reply(200, {}, b'{"Sale": [{"sa')]
     setting = Setting(*faults, GOOD)
     assert setting.read() == [{"saleID": "1"}]
     assert [event.attempt for event in setting.events.seen] == [1, 2, 3]

@@ -1,0 +1,194 @@
+"""Publishing: all of a run or none of it, whatever dies in between, whoever else writes."""
+
+from __future__ import annotations
+
+import threading
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from airflow_provider_lightspeed.arrow.parquet import FileStats
+from airflow_provider_lightspeed.exceptions import StorageError
+from airflow_provider_lightspeed.extract.commit import (
+    KEEP_SUPERSEDED,
+    Commit,
+    Dataset,
+    fingerprint,
+    live_commits,
+    owner_of,
+)
+from airflow_provider_lightspeed.extract.storage import Storage
+from airflow_provider_lightspeed.extract.window import Window
+from tests.fakes import NOON
+
+
+class Lake:
+    """A dataset on a local disk, and a run's hand in it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.storage = Storage.at(str(folder))
+        self.dataset = Dataset(self.storage, "Sale")
+
+    def stage(self, owner: str, attempt: str, content: bytes = b"rows") -> FileStats:
+        name = f"{self.dataset.staging(owner, attempt)}/0.parquet"
+        self.storage.write(name, content)
+        return FileStats(self.storage.path(name), 5, len(content), 1, "schema")
+
+    def commit(
+        self, owner: str, attempt: str = "1", *, at: datetime = NOON, end: datetime = NOON, **options: Any
+    ) -> dict[str, Any]:
+        facts: dict[str, Any] = {"whole": False, "state": {}, "query": "q", "account_id": "7"} | options
+        made = Commit(
+            owner=owner,
+            attempt=attempt,
+            window=Window(None, end, moves_watermark=options.pop("moves", True), origin="test"),
+            files=(self.stage(owner, attempt),),
+            schema="schema",
+            at=at,
+            **{key: value for key, value in facts.items() if key != "moves"},
+        )
+        return self.dataset.publish(made)
+
+    def manifest(self) -> dict[str, Any]:
+        found: dict[str, Any] = orjson.loads((self.folder / "Sale" / "_manifest.json").read_bytes())
+        return found
+
+    def parts(self) -> set[str]:
+        return {path.name for path in (self.folder / "Sale").glob("*.parquet")}
+
+
+@pytest.fixture
+def lake(tmp_path: Path) -> Lake:
+    return Lake(tmp_path)
+
+
+def test_manifest_names_exactly_the_committed_files(lake: Lake) -> None:
+    """With their rows and bytes; staging is empty."""
+    lake.commit("a")
+    lake.commit("b")
+    manifest = lake.manifest()
+    assert {file["path"] for file in manifest["files"]} == lake.parts()
+    assert (manifest["rows"], len(manifest["commits"])) == (10, 2)
+    assert [path for path in (lake.folder / "_staging").rglob("*") if path.is_file()] == []
+
+
+def test_second_try_replaces_the_first(lake: Lake) -> None:
+    """A cleared task writes again: its older files no longer count."""
+    lake.commit("a", "1")
+    lake.commit("a", "2")
+    assert [file["path"] for file in lake.manifest()["files"]] == ["part-a-2-0.parquet"]
+
+
+def test_whole_read_replaces_all_before_it(lake: Lake) -> None:
+    """Of the same account and query only."""
+    lake.commit("a")
+    lake.commit("b", query="other")
+    lake.commit("c", whole=True)
+    assert {file["path"] for file in lake.manifest()["files"]} == {"part-b-1-0.parquet", "part-c-1-0.parquet"}
+
+
+def test_superseded_files_stay_for_readers_on_their_way(lake: Lake) -> None:
+    """A day later they are deleted; their commits stay."""
+    lake.commit("a", whole=True)
+    lake.commit("b", whole=True)
+    assert "part-a-1-0.parquet" in lake.parts()
+    lake.commit("c", at=NOON + KEEP_SUPERSEDED + timedelta(hours=1))
+    assert lake.parts() == {"part-b-1-0.parquet", "part-c-1-0.parquet"}
+    assert len(lake.manifest()["commits"]) == 3
+
+
+def test_dead_try_is_swept_by_its_own_run_only(lake: Lake) -> None:
+    """Staged files and moved ones that no commit names."""
+    lake.commit("a")
+    lake.stage("a", "2")
+    lake.stage("b", "1")
+    lake.storage.write("Sale/part-a-2-0.parquet", b"moved, then killed")
+    assert lake.dataset.sweep("a") == 2
+    assert lake.parts() == {"part-a-1-0.parquet"}
+    assert lake.storage.names("_staging/Sale/b") == ["_staging/Sale/b/1/0.parquet"]
+
+
+@pytest.mark.parametrize("damage", [b"", b"{", b'{"format": 99}', None])
+def test_manifest_is_rebuilt_from_the_commits(lake: Lake, damage: bytes | None) -> None:
+    """It is derived: lost, cut off or of another make, the next commit writes it anew."""
+    lake.commit("a")
+    if damage is None:
+        (lake.folder / "Sale" / "_manifest.json").unlink()
+    else:
+        (lake.folder / "Sale" / "_manifest.json").write_bytes(damage)
+    lake.commit("b")
+    assert len(lake.manifest()["commits"]) == 2
+
+
+def test_damaged_commit_is_an_error_and_no_loss(lake: Lake) -> None:
+    """A commit is the truth: skipping one would drop its rows silently."""
+    lake.commit("a")
+    (lake.folder / "Sale" / "_commits" / "zz.json").write_bytes(b"{")
+    with pytest.raises(StorageError, match=r"zz\.json"):
+        lake.dataset.commits()
+
+
+def test_commits_at_the_same_moment_are_all_in_the_manifest(lake: Lake) -> None:
+    """Mapped tasks and backfills finish together."""
+    threads = [threading.Thread(target=lake.commit, args=(f"run{number}",)) for number in range(12)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    lake.dataset.rebuild(NOON)
+    assert len(lake.manifest()["files"]) == len(lake.parts()) == 12
+
+
+def test_watermark_is_of_its_account_and_query_and_backfills_do_not_move_it(lake: Lake) -> None:
+    """The next run continues where the last of its kind ended."""
+    day = timedelta(days=1)
+    lake.commit("a", end=NOON)
+    lake.commit("b", end=NOON + day, query="other")
+    lake.commit("c", end=NOON + 2 * day, moves=False)
+    assert lake.dataset.watermark("7", "q") == NOON
+    assert lake.dataset.watermark("7", "other") == NOON + day
+    assert lake.dataset.watermark("8", "q") is None
+
+
+def test_cleared_run_finds_its_own_window_and_the_state_before_it(lake: Lake) -> None:
+    """So that trying again reads the same, not the time since."""
+    lake.commit("a", end=NOON, state={"last_key": 10})
+    lake.commit("b", end=NOON + timedelta(days=1), state={"last_key": 20})
+    assert lake.dataset.state("7", "q", "b") == {"last_key": 10}
+    assert lake.dataset.state("7", "q", "c") == {"last_key": 20}
+    window = lake.dataset.committed_by("a", "7", "q")
+    assert window is not None
+    assert window.end == NOON
+    assert lake.dataset.committed_by("c", "7", "q") is None
+
+
+@given(st.lists(st.tuples(st.sampled_from("abc"), st.booleans(), st.sampled_from("pq")), max_size=20))
+def test_live_commits_are_the_last_of_each_run_since_the_last_whole_read(
+    history: list[tuple[str, bool, str]],
+) -> None:
+    """Against the plainest model: replay the history into a dictionary."""
+    commits = [
+        {"id": str(n), "owner": o, "whole": w, "query": q, "account_id": "7", "committed_at": "t"}
+        for n, (o, w, q) in enumerate(history)
+    ]
+    model: dict[str, dict[str, str]] = {}
+    for commit in commits:
+        mine = model.setdefault(str(commit["query"]), {})
+        if commit["whole"]:
+            mine.clear()
+        mine[str(commit["owner"])] = str(commit["id"])
+    expected = {found for mine in model.values() for found in mine.values()}
+    assert {commit["id"] for commit in live_commits(commits)} == expected
+
+
+def test_names_of_runs_and_queries_are_stable() -> None:
+    """They stand in file names of datasets that outlive this version."""
+    assert owner_of("dag|task|run|-1") == owner_of("dag|task|run|-1") != owner_of("dag|task|run|0")
+    assert fingerprint({"a": 1, "b": 2}) == fingerprint({"b": 2, "a": 1})
+    assert fingerprint({"resource": "Sale"}) == "2110d12030d0"

@@ -1,0 +1,82 @@
+"""Which requests a job leads to."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from airflow_provider_lightspeed.exceptions import InvalidArgument
+from airflow_provider_lightspeed.extract.plan import TRAILING_KEYS, Job, make_plan
+from airflow_provider_lightspeed.extract.window import Window
+from tests.fakes import NOON
+
+WINDOW = Window(NOON - timedelta(days=1), NOON, moves_watermark=True, origin="test")
+
+
+def test_modified_reads_filter_and_check_the_same_field() -> None:
+    """The filter goes out; every row's value is held against the window."""
+    plan = make_plan(Job.of("Sale", relations=["SaleLines"]), WINDOW, {})
+    field = plan.resource.modified_field
+    assert plan.checked_field == field
+    assert plan.filters == {field: WINDOW.filter_value()}
+    assert plan.archived == "true"
+
+
+def test_full_reads_filter_nothing() -> None:
+    """But what the user asks for."""
+    plan = make_plan(Job.of("Sale", mode="full", filters={"completed": True}), WINDOW, {})
+    assert (plan.filters, plan.checked_field) == ({"completed": True}, None)
+
+
+def test_append_reads_go_back_some_keys() -> None:
+    """Keys are given before their rows become visible."""
+    job = Job.of("InventoryLog")
+    assert make_plan(job, WINDOW, {}).filters == {}
+    assert make_plan(job, WINDOW, {"last_key": 5_000}).filters == {"inventoryLogID": f">,{5_000 - TRAILING_KEYS}"}
+
+
+def test_reports_are_read_by_whole_days() -> None:
+    """From the window's first day to the day its last second lies in."""
+    plan = make_plan(Job.of("ReportsAccountingPaymentsByDay"), WINDOW, {})
+    assert plan.params == {"startDate": "2026-03-09", "endDate": "2026-03-10"}
+
+
+def test_payments_come_through_their_sales() -> None:
+    """They have no modification field of their own."""
+    plan = make_plan(Job.of("SalePayment"), WINDOW, {})
+    assert (plan.resource.name, plan.child, plan.relations) == ("Sale", "SalePayments", ("SalePayments",))
+    assert plan.checked_field == plan.resource.modified_field
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"resource": "Sail"}, "Did you mean 'Sale'"),
+        ({"resource": "Sale", "mode": "partial"}, "full, incremental"),
+        ({"resource": "Sale", "relations": ["Lines"]}, "relation of Sale"),
+        ({"resource": "Sale", "filters": {"complete": 1}}, "Did you mean 'completed'"),
+        ({"resource": "Sale", "filters": {"updateTime": ">,x"}}, "set by the window"),
+        ({"resource": "Sale", "filters": {"Customer.firstName": "x"}}, "add it to relations"),
+        ({"resource": "CatalogSearch"}, "needs"),
+    ],
+)
+def test_bad_jobs_are_refused_before_anything_is_sent(options: dict[str, Any], words: str) -> None:
+    """Each names the argument and what is allowed."""
+    with pytest.raises(InvalidArgument, match=words):
+        Job.of(**options)
+
+
+def test_filters_do_not_reach_through_a_parent() -> None:
+    """The error offers the two ways that do."""
+    with pytest.raises(InvalidArgument, match="mode='full'"):
+        make_plan(Job.of("SalePayment", filters={"amount": ">,5"}), WINDOW, {})
+
+
+def test_query_names_the_result_and_not_the_window() -> None:
+    """Runs of one query continue each other; another account or filter is another query."""
+    job = Job.of("Sale", filters={"completed": True})
+    assert job.query("7") != job.query("8")
+    assert job.query("7") != Job.of("Sale").query("7")
+    assert "window" not in job.query("7")
