@@ -1,0 +1,93 @@
+"""The refresh trigger as the API server mounts it: what it tells, and what it never tells."""
+
+from __future__ import annotations
+
+import json
+import logging
+from typing import Any
+
+import pytest
+
+pytest.importorskip("airflow.sdk")
+
+from fastapi.testclient import TestClient
+
+from airflow_provider_lightspeed.auth.ledger import Outcome
+from airflow_provider_lightspeed.plugin.app import MAX_BODY, create_app
+from airflow_provider_lightspeed.tokens.refresh import Answer
+from airflow_provider_lightspeed.tokens.trigger import MARKER
+
+SEEN = "a" * 64
+
+
+class Recorder:
+    """Stands for the refresher; remembers who asked."""
+
+    def __init__(self, answer: Answer) -> None:
+        self.answer = answer
+        self.asked: list[tuple[str, dict[str, Any]]] = []
+
+    def refresh(self, conn_id: str, **facts: Any) -> Answer:
+        self.asked.append((conn_id, facts))
+        return self.answer
+
+
+def client(answer: Answer) -> tuple[TestClient, Recorder]:
+    recorder = Recorder(answer)
+    return TestClient(create_app(recorder)), recorder  # type: ignore[arg-type]
+
+
+def test_marker_names_the_protocol() -> None:
+    """So that no other server is mistaken for it."""
+    assert client(Answer(Outcome.FRESH))[0].get("/marker").json() == MARKER
+
+
+@pytest.mark.parametrize("outcome", list(Outcome))
+def test_every_outcome_has_a_status_and_no_more_than_four_facts(outcome: Outcome) -> None:
+    """Never a token, never a detail of the authorization server."""
+    http, _ = client(Answer(outcome, 3, 100.0, 7.0, detail="secret words"))
+    reply = http.post("/refresh/shop", json={"seen": SEEN})
+    assert set(reply.json()) == {"outcome", "generation", "expires_in", "retry_after"}
+    assert reply.headers["cache-control"] == "no-store"
+    assert "secret words" not in reply.text
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"{",
+        b"[]",
+        b'{"seen": 5}',
+        b'{"seen": "short"}',
+        b'{"seen": "' + b"G" * 64 + b'"}',
+        json.dumps({"seen": SEEN, "by": "x" * MAX_BODY}).encode(),
+        b"[" * 2000,
+    ],
+)
+def test_malformed_claims_get_the_answer_of_strangers(body: bytes) -> None:
+    """And reach nothing behind."""
+    http, recorder = client(Answer(Outcome.REFRESHED))
+    reply = http.post("/refresh/shop", content=body)
+    assert (reply.status_code, reply.json()["outcome"]) == (404, "no_match")
+    assert recorder.asked == []
+
+
+def test_connection_ids_may_hold_slashes() -> None:
+    """They come percent-encoded."""
+    http, recorder = client(Answer(Outcome.FRESH))
+    http.post("/refresh/team%2Fshop%20one", json={"seen": SEEN, "refused": True, "by": "dag.task"})
+    assert recorder.asked == [("team/shop one", {"seen": SEEN, "refused": True, "by": "dag.task"})]
+
+
+def test_documentation_pages_are_not_served() -> None:
+    """The trigger is no API for people."""
+    http, _ = client(Answer(Outcome.FRESH))
+    assert [http.get(path).status_code for path in ("/docs", "/redoc", "/openapi.json")] == [404, 404, 404]
+
+
+def test_nothing_of_the_claim_is_logged(caplog: pytest.LogCaptureFixture) -> None:
+    """Not even the hash."""
+    caplog.set_level(logging.DEBUG)
+    client(Answer(Outcome.NO_MATCH))[0].post("/refresh/shop", json={"seen": SEEN})
+    assert SEEN not in caplog.text
