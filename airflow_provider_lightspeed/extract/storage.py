@@ -121,8 +121,6 @@ class Storage:
 def _errors(verb: str, path: str) -> Iterator[None]:
     try:
         yield
-    except FileNotFoundError:
-        raise
     except StorageError:
         raise
     except Exception as error:  # every file system has errors of its own; all end as one kind, none is swallowed
