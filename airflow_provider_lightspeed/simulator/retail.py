@@ -79,7 +79,7 @@ class Till:
     def sell(self, moment: Any) -> Row:
         """Make one sale at a moment and return it."""
         rng, sales = self._rng, self._stores["Sale"]
-        number, register = len(sales) + 1, rng.choice(self._registers)
+        number, register = _next_key(sales, "saleID"), rng.choice(self._registers)
         when = stamp(moment)
         late = timedelta(hours=rng.randrange(1, 72)) if rng.random() < 0.05 else timedelta()
         updated = stamp(min(moment + late, self._plan.now)) if moment <= self._plan.now else when
@@ -136,7 +136,7 @@ class Till:
         quantity = sign * (1 if rng.random() < 0.85 else rng.randint(2, 5))
         cents = item["price_cents"] * quantity
         line: Row = {
-            "saleLineID": len(lines) + 1,
+            "saleLineID": _next_key(lines, "saleLineID"),
             "createTime": sale["createTime"],
             "timeStamp": sale["updateTime"],
             "unitQuantity": quantity,
@@ -169,7 +169,7 @@ class Till:
         log = self._stores["InventoryLog"]
         log.append(
             {
-                "inventoryLogID": len(log) + 1,
+                "inventoryLogID": _next_key(log, "inventoryLogID"),
                 "qohChange": -quantity,
                 "costChange": "0",
                 "reason": "Sale",
@@ -189,7 +189,7 @@ class Till:
         for part in parts:
             payments.append(
                 {
-                    "salePaymentID": len(payments) + 1,
+                    "salePaymentID": _next_key(payments, "salePaymentID"),
                     "amount": money(part),
                     "createTime": sale["createTime"],
                     "archived": rng.random() < 0.01,
@@ -200,6 +200,11 @@ class Till:
                     "tipAmount": money(rng.choice((0, 0, 0, 100, 250))),
                 }
             )
+
+
+def _next_key(rows: list[Row], key: str) -> int:
+    """Return a key that no row has had: rows stand in the order of their keys, and deleted ones do not come back."""
+    return int(rows[-1][key]) + 1 if rows else 1
 
 
 def names(plan: Plan, stores: Stores) -> None:
