@@ -8,8 +8,8 @@ PY2 := .venv-2.11/bin/python
 
 # Folders are marked by name (tests/conftest.py): integration needs a real Postgres or S3 protocol, system runs Airflow's
 # own processes, browser drives Chromium.
-UNIT  := $(wildcard tests/unit tests/contract)
-WHOLE := $(wildcard tests/integration tests/system)
+UNIT  := tests/unit tests/contract
+WHOLE := tests/integration tests/system
 JOBS  := -n auto --maxprocesses=4
 
 .PHONY: help demo ui test test-unit test-unit-2 test-system test-browser bench lint format types check-data clean
@@ -40,8 +40,9 @@ test-unit-2: .venv-2.11/.ready ## Unit and contract tests on Airflow 2.11
 test-system: .venv/.ready ## Postgres, S3 protocol and whole Airflow deployments, on Airflow 3.3
 	$(PY) -m pytest $(WHOLE) -m "not slow"
 
-test-browser: .venv/.ready ## The pages in a real browser (needs chromium)
-	$(PY) -m pytest tests/browser -m "browser and not slow"
+test-browser: .venv/.ready ## The pages in a real browser (installs Debian's chromium if there is none)
+	@sh tools/install_chromium.sh
+	$(PY) -m pytest tests/browser -m "not slow"
 
 bench: .venv/.ready ## Measure throughput, memory and start-up cost (BENCH_ARGS=--short for a quick look)
 	@$(PY) -m bench $(BENCH_ARGS)

@@ -13,7 +13,7 @@ pytest.importorskip("playwright.sync_api")
 
 from playwright.sync_api import Page, expect, sync_playwright
 
-from airflow_provider_lightspeed.provider_info import CONN_FIELDS, UI_FIELD_BEHAVIOUR
+from airflow_provider_lightspeed.provider_info import CONN_FIELDS, HOOK_NAME, UI_FIELD_BEHAVIOUR
 from airflow_provider_lightspeed.simulator.testing import SimulatorProcess
 from tools.airflow_stack import USER, AirflowStack
 
@@ -42,7 +42,7 @@ def page(stack: AirflowStack) -> Iterator[Page]:
         page.get_by_label("Username").fill(USER)
         page.get_by_label("Password").fill(stack.password)
         page.get_by_role("button", name="Sign in").click()
-        page.wait_for_url(f"{stack.url}/**")
+        expect(page.get_by_role("button", name="Admin")).to_be_visible(timeout=PATIENCE)
         yield page
         browser.close()
 
@@ -57,10 +57,10 @@ def test_form_has_the_fields_under_their_own_names(page: Page, stack: AirflowSta
     """Client ID and secret instead of login and password; the extra fields; nothing that is hidden."""
     page.goto(f"{stack.url}/connections")
     page.get_by_role("button", name="Add Connection").click()
-    page.get_by_text("Select Connection Type").click()
-    page.keyboard.type("lightspeed")
-    page.get_by_role("option", name="lightspeed").click()
     form = page.get_by_role("dialog")
+    form.get_by_role("combobox").click()
+    page.keyboard.type("Lightspeed")
+    page.get_by_role("option", name=HOOK_NAME).click()
     for label in UI_FIELD_BEHAVIOUR["relabeling"].values():
         expect(form.get_by_text(label, exact=True)).to_be_visible()
     form.get_by_text("Extra Fields", exact=True).first.click()
