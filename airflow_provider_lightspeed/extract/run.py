@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
-from datetime import datetime
+from collections.abc import Callable, Iterator
 from types import TracebackType
 from typing import Any, Final, Self
 
@@ -17,6 +15,7 @@ from airflow_provider_lightspeed.exceptions import ProtocolViolation
 from airflow_provider_lightspeed.extract.commit import Commit, Dataset, fingerprint, owner_of
 from airflow_provider_lightspeed.extract.plan import Job, Plan, make_plan
 from airflow_provider_lightspeed.extract.storage import Storage
+from airflow_provider_lightspeed.extract.summary import Progress, Summary
 from airflow_provider_lightspeed.extract.window import SETTLE, RunFacts, Window, resolve_window
 from airflow_provider_lightspeed.resources.base import Resource, Strategy
 from airflow_provider_lightspeed.resources.catalog import resource as resource_named
@@ -29,59 +28,6 @@ BATCH_RECORDS: Final = 2_000
 FILE_ROWS: Final = 2_000_000
 
 Record = dict[str, Any]
-
-
-@dataclass(frozen=True, slots=True)
-class Summary:
-    """What an extract did.
-
-    :param drips: bucket units spent.
-    :param seconds: wall time.
-    :param set_aside: values kept in ``_extra``, by ``path: reason``.
-    """
-
-    resource: str
-    rows: int
-    files: int
-    bytes: int
-    drips: float
-    requests: int
-    seconds: float
-    window_start: datetime | None
-    window_end: datetime
-    manifest: str
-    account_id: str
-    retries: int
-    waited: float
-    set_aside: Mapping[str, int]
-
-    def as_xcom(self) -> dict[str, Any]:
-        """Return it as plain JSON values."""
-        return {
-            "resource": self.resource,
-            "rows": self.rows,
-            "files": self.files,
-            "bytes": self.bytes,
-            "drips": round(self.drips, 3),
-            "requests": self.requests,
-            "seconds": round(self.seconds, 3),
-            "window_start": self.window_start.isoformat() if self.window_start else None,
-            "window_end": self.window_end.isoformat(),
-            "manifest": self.manifest,
-            "account_id": self.account_id,
-            "set_aside": dict(self.set_aside),
-        }
-
-
-@dataclass(frozen=True, slots=True)
-class Progress:
-    """How far a read is, once per batch."""
-
-    rows: int
-    requests: int
-    seconds: float
-    bucket_level: float
-    bucket_size: float
 
 
 def read_pages(client: RSeriesClient, plan: Plan) -> Iterator[Page]:

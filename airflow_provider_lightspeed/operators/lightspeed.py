@@ -23,7 +23,7 @@ from airflow_provider_lightspeed.exceptions import (
 )
 
 if TYPE_CHECKING:
-    from airflow_provider_lightspeed.extract.run import Progress, Summary
+    from airflow_provider_lightspeed.extract.summary import Progress, Summary
     from airflow_provider_lightspeed.extract.window import RunFacts
 
 RELATION_LAYOUTS = ("nested",)

@@ -7,13 +7,13 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
-from urllib.parse import quote
 
 import orjson
 
 from airflow_provider_lightspeed.simulator import query as queries
 from airflow_provider_lightspeed.simulator.generate import Generator, Plan, Row, stamp
-from airflow_provider_lightspeed.simulator.query import PAGE, Condition, Refused, typed
+from airflow_provider_lightspeed.simulator.paging import SortedList, limit_of, link, sort_of, sorted_list, span
+from airflow_provider_lightspeed.simulator.query import Condition, Refused, typed
 from airflow_provider_lightspeed.simulator.render import canonical, one_or_many, record, with_relations
 from airflow_provider_lightspeed.simulator.replies import api_error_body
 from airflow_provider_lightspeed.simulator.reports import REPORTS
@@ -37,15 +37,6 @@ class Answer:
     body: bytes
     cost: float
     rows: int
-
-
-@dataclass(frozen=True, slots=True)
-class _Result:
-    """A filtered, sorted list with its cursor keys."""
-
-    rows: list[Row]
-    keys: list[list[Any]]
-    places: dict[str, int]
 
 
 class World:
@@ -102,7 +93,7 @@ class World:
 
     def _forget(self) -> None:
         self._indexes: dict[tuple[str, str], dict[Any, list[Row]]] = {}
-        self._results: OrderedDict[Any, _Result] = OrderedDict()
+        self._results: OrderedDict[Any, SortedList] = OrderedDict()
 
     # -- reading ----------------------------------------------------------------------------------------------------
 
@@ -179,12 +170,12 @@ class World:
         counting = "count" in params
         if counting and {"limit", "sort", "after", "before"} & params.keys():
             raise Refused("count cannot be combined with limit, sort or a cursor.")
-        limit = _limit(params)
-        sort = _sort(listed, params)
+        limit = limit_of(params)
+        sort = sort_of(listed, params)
         result = self._result(listed, parents, params, relations, ors, sort)
         if counting:
             return Answer(200, orjson.dumps({"@attributes": {"count": str(len(result.rows))}}), cost, 0)
-        start, stop = _span(result, params, sort, limit)
+        start, stop = span(result, params, sort, limit)
         shown = [self._show(listed, row, relations) for row in result.rows[start:stop]]
         body: dict[str, Any] = {}
         if listed.name == "Account":
@@ -192,8 +183,8 @@ class World:
         elif listed.name not in BARE:
             more, before = stop < len(result.rows) and stop > start, start > 0 and stop > start
             body["@attributes"] = {
-                "next": _link(url, params, sort, limit, "after", result.keys[stop - 1]) if more else "",
-                "previous": _link(url, params, sort, limit, "before", result.keys[start]) if before else "",
+                "next": link(url, params, sort, limit, "after", result.keys[stop - 1]) if more else "",
+                "previous": link(url, params, sort, limit, "before", result.keys[start]) if before else "",
             }
             if listed.name in COUNTED:
                 body["@attributes"]["count"] = str(len(result.rows))
@@ -265,7 +256,7 @@ class World:
         relations: tuple[str, ...],
         ors: list[Condition],
         sort: tuple[str, bool],
-    ) -> _Result:
+    ) -> SortedList:
         """Return the filtered list; pages of one read share it until something changes."""
         filters = {name: text for name, text in params.items() if name not in queries.CONTROLS}
         cached = (
@@ -281,7 +272,7 @@ class World:
             self._results.move_to_end(cached)
             return self._results[cached]
         rows = self._filtered(listed, parents, params, filters, frozenset(relations), ors)
-        result = _sorted(listed, rows, sort)
+        result = sorted_list(listed, rows, sort)
         self._results[cached] = result
         if len(self._results) > _KEPT_RESULTS:
             self._results.popitem(last=False)
@@ -374,65 +365,6 @@ class World:
 
 def _sample(rows: list[Row] | None) -> Row:
     return rows[0] if rows else {}
-
-
-def _limit(params: Mapping[str, str]) -> int:
-    text = params.get("limit", str(PAGE))
-    if not text.isdigit() or int(text) > PAGE:
-        raise Refused(f"Invalid limit: '{text}'. Allowed: 0 to {PAGE}.")
-    return int(text)
-
-
-def _sort(listed: ListSpec, params: Mapping[str, str]) -> tuple[str, bool]:
-    text = params.get("sort", listed.primary_key or "")
-    name = text.removeprefix("-")
-    if not listed.primary_key and "sort" not in params:
-        return "", False
-    if name != listed.primary_key and name not in listed.sortable:
-        allowed = ", ".join(listed.sortable or ((listed.primary_key,) if listed.primary_key else ()))
-        raise Refused(f"Cannot sort by '{name}'. Allowed: {allowed}.")
-    return name, text.startswith("-")
-
-
-def _sorted(listed: ListSpec, rows: list[Row], sort: tuple[str, bool]) -> _Result:
-    name, reverse = sort
-    if not name:
-        keys: list[list[Any]] = [[number] for number in range(1, len(rows) + 1)]
-    else:
-        primary, found = listed.primary_key or name, listed.entity.find(name)
-        field = found.name if found else name
-        if field == primary:
-            rows = sorted(rows, key=lambda row: row[primary], reverse=reverse)
-            keys = [[row[primary]] for row in rows]
-        else:
-            rows = sorted(rows, key=lambda row: (row.get(field) or "", row[primary]), reverse=reverse)
-            keys = [[row.get(field) or "", row[primary]] for row in rows]
-    return _Result(rows, keys, {queries.encode_cursor(key): place for place, key in enumerate(keys)})
-
-
-def _span(result: _Result, params: Mapping[str, str], sort: tuple[str, bool], limit: int) -> tuple[int, int]:
-    """Return the part of the list that a cursor points at."""
-    total = len(result.rows)
-    for name in ("after", "before"):
-        text = params.get(name)
-        if text is None:
-            continue
-        place = result.places.get(text)
-        if place is None:  # the row has moved or gone since: the place where it would be
-            wanted = queries.decode_cursor(text, len(result.keys[0]) if result.keys else 1)
-            ahead = [key > wanted if sort[1] else key < wanted for key in result.keys]
-            place = sum(ahead) - (1 if name == "after" else 0)
-        if name == "after":
-            return min(place + 1, total), min(place + 1 + limit, total)
-        return max(place - limit, 0), max(place, 0)
-    return 0, min(limit, total)
-
-
-def _link(url: str, params: Mapping[str, str], sort: tuple[str, bool], limit: int, name: str, key: list[Any]) -> str:
-    kept = {key: value for key, value in params.items() if key not in ("after", "before")}
-    sorted_by = {"sort": ("-" if sort[1] else "") + sort[0]} if sort[0] else {}
-    merged = kept | {"limit": str(limit)} | sorted_by | {name: queries.encode_cursor(key)}
-    return f"{url}?" + "&".join(f"{quote(field)}={quote(value, safe='')}" for field, value in merged.items())
 
 
 def _special(filters: dict[str, str]) -> Callable[[Row], bool]:

@@ -19,8 +19,9 @@ from airflow_provider_lightspeed.auth.token import Token
 from airflow_provider_lightspeed.client.rest import RSeriesClient
 from airflow_provider_lightspeed.client.transport import RequestsTransport
 from airflow_provider_lightspeed.extract.plan import Job
-from airflow_provider_lightspeed.extract.run import Summary, extract
+from airflow_provider_lightspeed.extract.run import extract
 from airflow_provider_lightspeed.extract.storage import Storage
+from airflow_provider_lightspeed.extract.summary import Summary
 from airflow_provider_lightspeed.extract.window import RunFacts
 from airflow_provider_lightspeed.redact import Secret
 from airflow_provider_lightspeed.resources.base import Field, FieldType, Resource

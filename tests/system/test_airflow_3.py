@@ -8,6 +8,8 @@ import os
 import shutil
 import signal
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -85,9 +87,15 @@ def deployment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]
         yield Deployment(stack, simulator, folder / "lake")
 
 
-def test_example_dag_extracts_and_the_rotated_pair_is_kept(deployment: Deployment) -> None:
+@pytest.fixture(scope="module")
+def daily(deployment: Deployment) -> tuple[str, str]:
+    """The example DAG's first manual run: its ID and how it ended."""
+    return deployment.run(DAILY)
+
+
+def test_example_dag_extracts_and_the_rotated_pair_is_kept(deployment: Deployment, daily: tuple[str, str]) -> None:
     """Six mapped tasks share one refresh, which the api-server made for them; its refresh token is the live one."""
-    run_id, state = deployment.run(DAILY)
+    run_id, state = daily
     assert state == "success"
     tasks = deployment.stack.api.task_instances(DAILY, run_id)
     assert len(tasks) == 6
@@ -103,8 +111,9 @@ def test_example_dag_extracts_and_the_rotated_pair_is_kept(deployment: Deploymen
     assert any(hashlib.sha256(refresh_token.encode()).hexdigest().startswith(name) for name in live)
 
 
-def test_asset_events_name_account_and_resource(deployment: Deployment) -> None:
+def test_asset_events_name_account_and_resource(deployment: Deployment, daily: tuple[str, str]) -> None:
     """Mapped tasks announce what they wrote through the alias."""
+    assert daily[1] == "success"
     events = deployment.stack.api.call("GET", "assets/events", limit=100)["asset_events"]
     uris = {event["uri"] for event in events}
     assert f"lightspeed://{deployment.simulator.account_id}/Sale" in uris
@@ -138,6 +147,72 @@ def test_killed_task_tried_again_leaves_one_complete_set(deployment: Deployment)
     named = {file["path"] for file in deployment.manifest("Sale")["files"]}
     assert {path.name for path in deployment.lake.glob("Sale/*.parquet")} == named
     assert [path for path in (deployment.lake / "_staging").rglob("*") if path.is_file()] == []
+
+
+def sold(deployment: Deployment, start: str | None, end: str) -> int:
+    """Return how many sales changed in a window, by the account's own truth."""
+    low = datetime.fromisoformat(start) if start else datetime.min.replace(tzinfo=UTC)
+    times = (datetime.fromisoformat(sale["updateTime"]) for sale in deployment.simulator.truth("Sale"))
+    return sum(low <= time < datetime.fromisoformat(end) for time in times)
+
+
+def runs_of(deployment: Deployment, dag_id: str, **query: Any) -> list[dict[str, Any]]:
+    """Return the ended runs of a DAG, oldest first; waits until there is one and none is under way."""
+
+    def look() -> list[dict[str, Any]] | None:
+        runs: list[dict[str, Any]] = deployment.stack.api.call(
+            "GET", f"dags/{dag_id}/dagRuns", order_by="run_after", **query
+        )["dag_runs"]
+        return runs if runs and all(run["state"] in ("success", "failed") for run in runs) else None
+
+    return wait_until(f"runs of {dag_id} ended", look, timeout=120)
+
+
+@pytest.mark.parametrize("name", ["daily", "every_hour", "intervals"])
+def test_scheduled_run_then_manual_run_tile(deployment: Deployment, name: str) -> None:
+    """Whatever interval Airflow gives the runs: the windows join, and each holds exactly its sales."""
+    api, dag_id = deployment.stack.api, f"windows_{name}"
+    api.wait_for_dag(dag_id)
+    api.call("PATCH", f"dags/{dag_id}", {"is_paused": False}, update_mask="is_paused")
+    (scheduled, *_) = runs_of(deployment, dag_id, run_type="scheduled")
+    manual = api.trigger(dag_id)
+    assert api.wait_for_run(dag_id, manual) == "success"
+    results = [api.xcom(dag_id, run, "extract") for run in (scheduled["dag_run_id"], manual)]
+    (task,) = api.task_instances(dag_id, manual)
+    assert results[0]["rows"] == sold(deployment, results[0]["window_start"], results[0]["window_end"]) > 0
+    if results[1] is None:
+        assert task["state"] == "skipped"  # within the same second there is nothing to read, and it says so
+    else:
+        assert results[1]["window_start"] == results[0]["window_end"] < results[1]["window_end"]
+
+
+def test_asset_triggered_run_reads_since_the_watermark(deployment: Deployment) -> None:
+    """Such a run has no schedule at all; the first reads everything."""
+    api, dag_id = deployment.stack.api, "windows_by_asset"
+    api.wait_for_dag(dag_id)
+    api.call("PATCH", f"dags/{dag_id}", {"is_paused": False}, update_mask="is_paused")
+    (asset,) = api.call("GET", "assets", uri_pattern="x-test://windows")["assets"]
+    api.call("POST", "assets/events", {"asset_id": asset["id"]})
+    (run,) = runs_of(deployment, dag_id)
+    assert (run["run_type"], run["state"]) == ("asset_triggered", "success")
+    result = api.xcom(dag_id, run["dag_run_id"], "extract")
+    assert result["rows"] == sold(deployment, None, result["window_end"])
+
+
+def test_backfilled_days_hold_exactly_their_sales(deployment: Deployment) -> None:
+    """Each run stands for the day before its date; the watermark stays where it was."""
+    api, dag_id = deployment.stack.api, "windows_daily"
+    before = deployment.manifest("windows/windows_daily/Sale")["watermarks"]
+    today = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+    span = {"from_date": (today - timedelta(days=4)).isoformat(), "to_date": (today - timedelta(days=2)).isoformat()}
+    api.call("POST", "backfills", {"dag_id": dag_id, **span, "max_active_runs": 1, "reprocess_behavior": "completed"})
+    runs = runs_of(deployment, dag_id, run_type="backfill")
+    results = [api.xcom(dag_id, run["dag_run_id"], "extract") for run in runs]
+    days = [(today - timedelta(days=back)).isoformat() for back in (5, 4, 3, 2)]
+    assert sorted((result["window_start"], result["window_end"]) for result in results) == list(pairwise(days))
+    for result in results:
+        assert result["rows"] == sold(deployment, result["window_start"], result["window_end"]) > 0
+    assert deployment.manifest("windows/windows_daily/Sale")["watermarks"] == before
 
 
 def test_no_secret_reaches_a_log(deployment: Deployment) -> None:
