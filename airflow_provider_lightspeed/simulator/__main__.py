@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import gc
 import os
 import sys
@@ -112,7 +113,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         threading.Thread(target=_stop_at_eof, args=(server,), daemon=True).start()
     gc.collect()
     gc.freeze()  # the shop never becomes garbage: spare every later collection the walk over it
-    server.run(sockets=[listener])
+    with contextlib.suppress(KeyboardInterrupt):  # Ctrl-C is how a person ends it
+        server.run(sockets=[listener])
     return 0
 
 

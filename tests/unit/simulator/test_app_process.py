@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import signal
+import subprocess
 import sys
 from typing import Any
 
@@ -65,3 +67,14 @@ def test_admin_refusal_is_raised_with_its_reason() -> None:
     """A mistake in a test shows where it was made."""
     with SimulatorProcess(**SMALL) as sim, pytest.raises(ValueError, match="explode"):
         sim.faults({"action": "explode"})
+
+
+def test_ctrl_c_ends_it_without_a_traceback() -> None:
+    """It is how a person ends it."""
+    command = [sys.executable, "-m", "airflow_provider_lightspeed.simulator", "--port", "0", "--sales", "5"]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    assert process.stdout.readline()
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=30)
+    assert (process.returncode, "Traceback" in errors) == (0, False)
