@@ -8,10 +8,13 @@ from typing import Any
 
 import orjson
 
+from airflow_provider_lightspeed.auth.source import StaticTokenSource
 from airflow_provider_lightspeed.auth.token import Token
-from airflow_provider_lightspeed.client.transport import Reply, Request
+from airflow_provider_lightspeed.client.rest import RSeriesClient
+from airflow_provider_lightspeed.client.transport import Reply, Request, RequestsTransport, Transport
 from airflow_provider_lightspeed.exceptions import Unreachable
 from airflow_provider_lightspeed.redact import Secret
+from airflow_provider_lightspeed.simulator.testing import SimulatorProcess
 
 NOON = datetime(2026, 3, 10, 12, 0, tzinfo=UTC)
 
@@ -42,6 +45,19 @@ def make_token(name: str = "1", *, issued: datetime = NOON, life: float = 3600.0
     """Return a token pair whose texts end in ``name``."""
     expires = issued + timedelta(seconds=life)
     return Token(Secret(f"access-{name}"), Secret(f"refresh-{name}"), issued, expires, account_id=account)
+
+
+def client_of(simulator: SimulatorProcess, transport: Transport | None = None, **options: Any) -> RSeriesClient:
+    """Return a client of a simulator started with ``grant=True``; its token outlives the test."""
+    now = datetime.now(UTC)
+    access = Secret(simulator.facts["access_token"])
+    token = Token(access, Secret(""), now, now + timedelta(days=1), account_id=simulator.account_id)
+    return RSeriesClient(
+        host=simulator.base_url,
+        tokens=StaticTokenSource(token),
+        transport=transport or RequestsTransport(),
+        **options,
+    )
 
 
 Scripted = Reply | Unreachable | Callable[[Request], Reply]

@@ -14,21 +14,16 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from airflow_provider_lightspeed.auth.source import StaticTokenSource
-from airflow_provider_lightspeed.auth.token import Token
 from airflow_provider_lightspeed.client.rest import RSeriesClient
-from airflow_provider_lightspeed.client.transport import RequestsTransport
 from airflow_provider_lightspeed.extract.plan import Job
 from airflow_provider_lightspeed.extract.run import extract
 from airflow_provider_lightspeed.extract.storage import Storage
 from airflow_provider_lightspeed.extract.summary import Summary
 from airflow_provider_lightspeed.extract.window import RunFacts
-from airflow_provider_lightspeed.redact import Secret
 from airflow_provider_lightspeed.resources.base import Field, FieldType, Resource
 from airflow_provider_lightspeed.resources.catalog import resource, resource_names
 from airflow_provider_lightspeed.simulator.testing import SimulatorProcess
-
-LATER = timedelta(days=1)
+from tests.fakes import client_of
 
 
 @pytest.fixture(scope="module")
@@ -42,11 +37,7 @@ def simulator() -> Iterator[SimulatorProcess]:
 
 @pytest.fixture
 def client(simulator: SimulatorProcess) -> RSeriesClient:
-    now = datetime.now(UTC)
-    token = Token(
-        Secret(simulator.facts["access_token"]), Secret(""), now, now + LATER, account_id=simulator.account_id
-    )
-    return RSeriesClient(host=simulator.base_url, tokens=StaticTokenSource(token), transport=RequestsTransport())
+    return client_of(simulator)
 
 
 def run(client: RSeriesClient, folder: Path, name: str, key: str = "run", **options: Any) -> Summary:

@@ -4,23 +4,20 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import orjson
 import pytest
 
-from airflow_provider_lightspeed.auth.source import StaticTokenSource
-from airflow_provider_lightspeed.auth.token import Token
-from airflow_provider_lightspeed.client.rest import RSeriesClient
 from airflow_provider_lightspeed.client.transport import Reply, Request, RequestsTransport
 from airflow_provider_lightspeed.extract.plan import Plan
 from airflow_provider_lightspeed.extract.run import read_pages
-from airflow_provider_lightspeed.redact import Secret
 from airflow_provider_lightspeed.resources.base import Resource, Strategy
 from airflow_provider_lightspeed.resources.catalog import resource, resource_names
 from airflow_provider_lightspeed.simulator.testing import SimulatorProcess
+from tests.fakes import client_of
 from tools.build_sample_shapes import Shape, merge, shape
 
 SAMPLES: dict[str, Shape] = json.loads((Path(__file__).parent / "sample_shapes.json").read_text())
@@ -52,18 +49,6 @@ def simulator() -> Iterator[SimulatorProcess]:
         sales=150, items=40, customers=30, days=20, registers=2, no_limits=True, grant=True
     ) as running:
         yield running
-
-
-def client_of(simulator: SimulatorProcess, transport: RequestsTransport) -> RSeriesClient:
-    now = datetime.now(UTC)
-    token = Token(
-        Secret(simulator.facts["access_token"]),
-        Secret(""),
-        now,
-        now + timedelta(days=1),
-        account_id=simulator.account_id,
-    )
-    return RSeriesClient(host=simulator.base_url, tokens=StaticTokenSource(token), transport=transport)
 
 
 def bodies(simulator: SimulatorProcess, found: Resource) -> list[Any]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import orjson
@@ -16,18 +15,14 @@ pytest.importorskip("moto.server")
 import s3fs
 from moto.server import ThreadedMotoServer
 
-from airflow_provider_lightspeed.auth.source import StaticTokenSource
-from airflow_provider_lightspeed.auth.token import Token
-from airflow_provider_lightspeed.client.rest import RSeriesClient
-from airflow_provider_lightspeed.client.transport import RequestsTransport
 from airflow_provider_lightspeed.exceptions import ServerFault, StorageError
 from airflow_provider_lightspeed.extract.plan import Job
 from airflow_provider_lightspeed.extract.run import extract
 from airflow_provider_lightspeed.extract.storage import Storage
 from airflow_provider_lightspeed.extract.summary import Summary
 from airflow_provider_lightspeed.extract.window import RunFacts
-from airflow_provider_lightspeed.redact import Secret
 from airflow_provider_lightspeed.simulator.testing import SimulatorProcess
+from tests.fakes import client_of
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # the S3 server's own dependencies warn
 
@@ -53,17 +48,7 @@ def simulator() -> Iterator[SimulatorProcess]:
 
 
 def run(simulator: SimulatorProcess, fs: Any, folder: str, attempt: str = "1", **options: Any) -> Summary:
-    now = datetime.now(UTC)
-    token = Token(
-        Secret(simulator.facts["access_token"]),
-        Secret(""),
-        now,
-        now + timedelta(days=1),
-        account_id=simulator.account_id,
-    )
-    client = RSeriesClient(
-        host=simulator.base_url, tokens=StaticTokenSource(token), transport=RequestsTransport(), **options
-    )
+    client = client_of(simulator, **options)
     job = Job.of("Sale", relations=["SaleLines"])
     return extract(client, Storage(fs, folder), job, RunFacts(), run_key="run", attempt=attempt)
 
