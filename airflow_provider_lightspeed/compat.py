@@ -36,12 +36,15 @@ __all__ = [
     "BaseOperator",
     "ObjectStoragePath",
     "conf",
+    "count_metric",
     "database_is_reachable",
+    "deployment",
     "mask_secret",
     "new_session",
     "previous_schedule",
     "run_kind",
     "secrets_backends",
+    "write_event",
 ]
 
 _BLOCKED = "airflow-db-not-allowed"
@@ -72,6 +75,46 @@ def new_session() -> Session:
     from sqlalchemy.orm import sessionmaker
 
     return sessionmaker(bind=settings.engine, autoflush=False, expire_on_commit=False)()
+
+
+def deployment() -> str:
+    """Name this deployment: ``[lightspeed] deployment``, else its metadata database and base URL, without passwords."""
+    from airflow import settings
+    from sqlalchemy.engine import make_url
+
+    name: str = conf.get("lightspeed", "deployment", fallback="") or ""
+    if name:
+        return name.replace(" ", "_")
+    url = make_url(settings.SQL_ALCHEMY_CONN or conf.get("database", "sql_alchemy_conn"))
+    where = f"{url.host or ''}:{url.port}" if url.port else url.host or url.query.get("host", "")
+    database = f"{url.get_backend_name()}://{where}/{url.database}".replace(" ", "_")
+    base = conf.get("api" if AIRFLOW_V_3_0_PLUS else "webserver", "base_url", fallback="") or ""
+    return database if base in ("", "http://localhost:8080") else f"{database} {base.rstrip('/')}"
+
+
+def write_event(event: str, *, owner: str, extra: str, **task: Any) -> None:
+    """Add a row to Airflow's event log (*Browse > Audit log*), in a session of its own.
+
+    :param task: ``dag_id``, ``task_id``, ``run_id``, ``map_index`` as far as known.
+    """
+    from airflow.models.log import Log
+
+    session = new_session()
+    try:
+        session.add(Log(event=event, owner=owner, extra=extra, **task))
+        session.commit()
+    finally:
+        session.close()
+
+
+def count_metric(name: str, tags: Mapping[str, str]) -> None:
+    """Count one in Airflow's metrics (StatsD, OpenTelemetry, as configured)."""
+    try:
+        stats = importlib.import_module("airflow.observability.stats")
+        count = stats.incr
+    except (ImportError, AttributeError):
+        count = importlib.import_module("airflow.stats").Stats.incr
+    count(name, tags=dict(tags))
 
 
 def secrets_backends() -> list[Any]:

@@ -74,6 +74,17 @@ _CONFIG: Final[dict[str, Any]] = {
                 "example": "http://airflow-api-server:8080",
                 "default": "",
             },
+            "deployment": {
+                "description": (
+                    "Name of this deployment, stamped on the tokens: one with another name makes no grant call with them. "
+                    "Empty: metadata database and base URL. Set it where processes reach one database by several "
+                    "addresses (a pooler), or before the database moves."
+                ),
+                "version_added": "0.1.0",
+                "type": "string",
+                "example": "production",
+                "default": "",
+            },
         },
     }
 }

@@ -18,6 +18,8 @@ log = logging.getLogger(__name__)
 DEFAULT_HOST: Final = "https://api.lightspeedapp.com"
 DEFAULT_AUTH_URL: Final = "https://cloud.lightspeedapp.com"
 DEFAULT_ALLOWED_HOSTS: Final = "*.lightspeedapp.com"
+#: Airflow's limit of 250 less the suffix of the companion connection.
+LONGEST_ID: Final = 225
 EXTRA_KEYS: Final = ("auth_url", "account_id", "scope", "refresh_token")
 
 
@@ -117,9 +119,12 @@ def read_settings(
     ``None`` and ``""`` both mean absent. Extra keys other than :data:`EXTRA_KEYS` are ignored with a warning.
 
     :raises MissingCredentials: client ID or client secret is absent.
-    :raises InvalidArgument: a field holds the mask ``***``, or a URL that credentials may not be sent to.
+    :raises InvalidArgument: a field holds the mask ``***``, a URL that credentials may not be sent to, or a long ID.
     """
     _warn_of_strangers(conn_id, extra)
+    if len(conn_id) > LONGEST_ID:
+        msg = f"conn_id: {len(conn_id)} characters found, at most {LONGEST_ID} allowed; choose a shorter one"
+        raise InvalidArgument(msg, field="conn_id", found=conn_id, allowed=())
     secrets = {"password": password, "extra.refresh_token": extra.get("refresh_token")}
     for name, value in secrets.items():
         if value == MASK:

@@ -1,31 +1,32 @@
-"""The rules of the token ledger: what is stored beside a connection, and what may happen to it. Pure.
+"""The token ledger as a frozen value: what is stored beside a connection, and how it changes. Pure.
 
-One ledger belongs to one connection. Whoever refreshes holds its lock, asks :func:`next_step` what to do, does it and
-stores the ledger that :meth:`Ledger.granted` or :meth:`Ledger.failed` returns. The refresh grant and its rotation are
-documented on Lightspeed's *Refresh Token* page and in its changelog of 2026-01-15: a spent refresh token stays good until
-the new access token first authenticates a request, so an unsaved grant can be repeated, at most 5 times a minute.
+One ledger belongs to one connection. What may happen to it next is decided in :mod:`~.step`; this module says what it
+holds and what each event makes of it. The refresh grant and its rotation are documented on Lightspeed's *Refresh Token*
+page and in its changelog of 2026-01-15: a spent refresh token stays good until the new access token first authenticates
+a request, so an unsaved grant can be repeated, at most 5 times a minute; unused for 30 days, it dies.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import Any, Final
+from typing import Final
 
-from airflow_provider_lightspeed.auth.token import Token, TokenState
+from airflow_provider_lightspeed.auth.token import Token
 from airflow_provider_lightspeed.redact import Secret
 from airflow_provider_lightspeed.settings import ConnectionSettings
 
-#: Grant attempts per minute over all processes; the server allows 5 (changelog 2026-01-15).
-ATTEMPTS_PER_MINUTE: Final = 4
-#: A token that the API refused although it looked fresh is replaced at most this often.
-FORCED_INTERVAL: Final = timedelta(minutes=1)
-#: How many fingerprints of former refresh tokens are remembered.
-REMEMBERED: Final = 500
+#: A refresh token that is not used for this long is dead (docs: authentication/refresh-token).
+REFRESH_LIFE: Final = timedelta(days=30)
+#: Fingerprints kept of refresh tokens that people put in, and of those that came by rotation (62 days, hourly).
+REMEMBERED_SEEDS: Final = 500
+REMEMBERED_ROTATED: Final = 1500
+#: Pairs of lost races kept to be tried before a person is asked.
+REMEMBERED_SIBLINGS: Final = 4
 
 
 class Failure(StrEnum):
@@ -35,33 +36,6 @@ class Failure(StrEnum):
     INVALID_GRANT = "invalid_grant"
 
 
-class Outcome(StrEnum):
-    """How a request for a refresh ended. Nothing in it is secret."""
-
-    REFRESHED = "refreshed"
-    FRESH = "fresh"
-    NO_MATCH = "no_match"
-    BUSY = "busy"
-    UNAVAILABLE = "unavailable"
-    NO_GRANT = "no_grant"
-    INVALID_CLIENT = "invalid_client"
-    INVALID_GRANT = "invalid_grant"
-
-
-@dataclass(frozen=True, slots=True)
-class Step:
-    """What the holder of the lock does next.
-
-    :param outcome: the answer if there is nothing to send, else ``None``.
-    :param candidates: refresh tokens to try, in this order.
-    :param retry_after: seconds, with ``UNAVAILABLE``.
-    """
-
-    outcome: Outcome | None = None
-    candidates: tuple[Secret, ...] = ()
-    retry_after: float = 0.0
-
-
 @dataclass(frozen=True, slots=True)
 class Ledger:
     """Everything known about the grant of one connection.
@@ -69,159 +43,133 @@ class Ledger:
     :param generation: counts commits of a new pair; a writer that finds another number than it read has lost.
     :param token: the current pair, or ``None`` before the first refresh.
     :param predecessor: the refresh token before the current one; good until the current access token is first used.
-    :param seeds: short fingerprints of all refresh tokens ever held, oldest first; one found here again is old news.
-    :param attempts: when grants were sent in the last minute.
-    :param failure: a sticky failure and what it was found with.
+    :param siblings: refresh tokens of pairs whose commit lost a race against the current one.
+    :param seeds: short fingerprints of the refresh tokens that people put in, oldest first; each is adopted once.
+    :param rotated: short fingerprints of those that came by rotation; found again in a connection, they are old news.
+    :param failure: a sticky failure; ``failed_with`` names the credentials it was found with.
+    :param dead: which refresh tokens were refused with which credentials since the last success, as fingerprints.
     :param destination: host, authorization server and client ID that the tokens belong to.
+    :param origin: which stored connection they belong to: ``row:ID``, or ``external`` for one that nobody can write to.
+    :param owner: the deployment that may spend them.
+    :param refreshed_at: when the last grant was made, by the server's clock.
+    :param refreshed_by: for whom.
+    :param ahead: seconds that the server's clock was ahead of the refreshing side's.
+    :param unchanged: the last grant returned the access token that was there before.
     """
 
     generation: int = 0
     token: Token | None = None
     predecessor: Secret | None = None
+    siblings: tuple[Secret, ...] = ()
     seeds: tuple[str, ...] = ()
-    attempts: tuple[datetime, ...] = ()
+    rotated: tuple[str, ...] = ()
     failure: Failure | None = None
     failed_with: str = ""
+    dead: tuple[str, ...] = ()
     destination: tuple[str, str, str] | None = None
+    origin: str = ""
+    owner: str = ""
+    refreshed_at: datetime | None = None
     refreshed_by: str = ""
+    ahead: float = 0.0
+    unchanged: bool = False
 
-    def attempted(self, now: datetime) -> Ledger:
-        """Return the ledger with one more grant attempt; stored before the grant is sent."""
-        recent = tuple(at for at in self.attempts if timedelta(0) <= now - at < timedelta(minutes=1))
-        return dataclasses.replace(self, attempts=(*recent, now))
+    @property
+    def lapses_at(self) -> datetime | None:
+        """When the grant dies if nobody refreshes; aware UTC."""
+        return self.refreshed_at and self.refreshed_at + REFRESH_LIFE
 
-    def granted(self, settings: ConnectionSettings, token: Token, spent: Secret, by: str) -> Ledger:
+    def granted(
+        self, settings: ConnectionSettings, token: Token, spent: Secret, *, place: Place, by: str, ahead: float = 0.0
+    ) -> Ledger:
         """Return the ledger after a grant: the new pair, with the token that bought it as predecessor."""
+        came = token.issued_at
+        unchanged = self.token is not None and self.token.access_token == token.access_token
+        if unchanged and self.token is not None:  # the older rule: no new life, so no new start of it either
+            token = dataclasses.replace(token, issued_at=min(token.issued_at, self.token.issued_at))
+        typed = settings.refresh_token
+        is_ours = bool(typed) and short(typed) in self.rotated
         return dataclasses.replace(
             self,
             generation=self.generation + 1,
             token=token,
             predecessor=spent if spent != token.refresh_token else self.predecessor,
-            seeds=_remember(self.seeds, settings.refresh_token, spent, token.refresh_token),
+            siblings=(),
+            seeds=self.seeds if is_ours else _remember(self.seeds, [typed], REMEMBERED_SEEDS),
+            rotated=_remember(self.rotated, [spent, token.refresh_token], REMEMBERED_ROTATED),
             failure=None,
             failed_with="",
+            dead=(),
             destination=settings.destination,
+            origin=place.origin,
+            owner=place.owner,
+            refreshed_at=came,
             refreshed_by=by,
+            ahead=ahead,
+            unchanged=unchanged,
         )
 
+    def refused(self, settings: ConnectionSettings, candidate: Secret) -> Ledger:
+        """Return the ledger after ``invalid_grant`` for one candidate; it is not sent again with these credentials."""
+        mark = grave(settings, candidate)
+        return dataclasses.replace(self, dead=(*(each for each in self.dead if each != mark), mark)[-16:])
+
     def failed(self, settings: ConnectionSettings, failure: Failure) -> Ledger:
-        """Return the ledger after a sticky failure."""
-        return dataclasses.replace(self, failure=failure, failed_with=_identity(settings))
+        """Return the ledger after a sticky failure. A seed that proved dead is adopted: it is no news any more."""
+        tried = [settings.refresh_token] if failure is Failure.INVALID_GRANT else []
+        seeds = _remember(self.seeds, tried, REMEMBERED_SEEDS)
+        after = dataclasses.replace(self, failure=failure, seeds=seeds)
+        return dataclasses.replace(after, failed_with=after.identity(settings))
+
+    def lost(self, token: Token) -> Ledger:
+        """Return this winner's ledger with the pair of a loser noted: it may be the one that the server keeps."""
+        if self.token and token.refresh_token == self.token.refresh_token:
+            return self
+        siblings = (*self.siblings, token.refresh_token)[-REMEMBERED_SIBLINGS:]
+        return dataclasses.replace(
+            self, siblings=siblings, rotated=_remember(self.rotated, [token.refresh_token], REMEMBERED_ROTATED)
+        )
+
+    def disowned(self) -> Ledger:
+        """Return what a connection inherits that was deleted and created anew: the numbering, and nothing else."""
+        return Ledger(generation=self.generation, seeds=self.seeds, rotated=self.rotated)
+
+    def knows(self, seed: Secret) -> bool:
+        """Tell whether this refresh token was ever held here."""
+        return bool(seed) and (short(seed) in self.seeds or short(seed) in self.rotated)
 
     def is_news(self, seed: Secret) -> bool:
         """Tell whether a refresh token was put in by a person: never seen here before."""
-        return bool(seed) and _short(seed) not in self.seeds
+        return bool(seed) and not self.knows(seed)
+
+    def identity(self, settings: ConnectionSettings) -> str:
+        """Name what a person would have to change for a sticky failure to be worth another try."""
+        seed = settings.refresh_token.fingerprint() if self.is_news(settings.refresh_token) else ""
+        return _digest(*settings.destination, settings.client_secret.reveal(), seed)
 
 
-def next_step(ledger: Ledger, settings: ConnectionSettings, *, seen: str, refused: bool, now: datetime) -> Step:
-    """Decide what a request for a refresh leads to.
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a ledger is being used: the stored connection it serves, and the deployment."""
 
-    :param seen: SHA-256 (hex) of the token the caller holds: the access token, or the seed before the first refresh.
-    :param refused: the API answered 401 to that access token.
-    :param now: of the side that refreshes; no other clock counts.
-    """
-    news = ledger.is_news(settings.refresh_token)
-    if not _holds(ledger, settings, seen, news=news):
-        return Step(Outcome.NO_MATCH)
-    if ledger.failure and ledger.failed_with == _identity(settings):
-        return Step(Outcome(ledger.failure))
-    moved = ledger.destination is not None and ledger.destination != settings.destination
-    token = None if moved else ledger.token
-    if token and not news and not _is_due(token, refused=refused, now=now):
-        return Step(Outcome.FRESH)
-    held = [] if moved else [token.refresh_token if token else None, ledger.predecessor]
-    candidates = _distinct([settings.refresh_token if news else None, *held])
-    if not candidates:
-        return Step(Outcome.NO_GRANT)
-    recent = ledger.attempted(now).attempts[:-1]
-    if len(recent) >= ATTEMPTS_PER_MINUTE:
-        return Step(Outcome.UNAVAILABLE, retry_after=60.0 - (now - recent[0]).total_seconds())
-    return Step(candidates=candidates)
+    origin: str
+    owner: str
 
 
-def _holds(ledger: Ledger, settings: ConnectionSettings, seen: str, *, news: bool) -> bool:
-    """The caller proves with a hash that it could read what is stored; who holds nothing learns nothing."""
-    if ledger.token and seen == ledger.token.access_token.fingerprint():
-        return True
-    seed = settings.refresh_token
-    return bool(seed) and (news or ledger.token is None) and seen == seed.fingerprint()
+def grave(settings: ConnectionSettings, candidate: Secret) -> str:
+    """Name one refresh token tried with one set of credentials."""
+    return _digest(*settings.destination, settings.client_secret.reveal(), candidate.reveal())[:16]
 
 
-def _is_due(token: Token, *, refused: bool, now: datetime) -> bool:
-    if token.state(now) is not TokenState.FRESH:
-        return True
-    return refused and now - token.issued_at >= min(FORCED_INTERVAL, token.lifetime / 2)
+def short(secret: Secret) -> str:
+    """Return the first 48 bits of a secret's SHA-256 in hex: enough to recognise it among a few thousand."""
+    return secret.fingerprint()[:12]
 
 
-def _identity(settings: ConnectionSettings) -> str:
-    """Name what a person would have to change for a sticky failure to be worth another try."""
-    text = "\0".join((*settings.destination, settings.client_secret.reveal(), settings.refresh_token.reveal()))
-    return hashlib.sha256(text.encode()).hexdigest()
+def _digest(*parts: str) -> str:
+    return hashlib.sha256("\0".join(parts).encode()).hexdigest()
 
 
-def _short(secret: Secret) -> str:
-    return secret.fingerprint()[:16]
-
-
-def _remember(seeds: Sequence[str], *tokens: Secret) -> tuple[str, ...]:
-    fresh = [_short(token) for token in tokens if token]
-    return (*(seed for seed in seeds if seed not in fresh), *dict.fromkeys(fresh))[-REMEMBERED:]
-
-
-def _distinct(tokens: Sequence[Secret | None]) -> tuple[Secret, ...]:
-    return tuple(dict.fromkeys(token for token in tokens if token))
-
-
-def dump(ledger: Ledger) -> dict[str, Any]:
-    """Return the ledger as JSON-able data **with its secrets in clear**, for the encrypted column only."""
-    token = ledger.token
-    return {
-        "version": 1,
-        "generation": ledger.generation,
-        "token": token
-        and {
-            "access_token": token.access_token.reveal(),
-            "refresh_token": token.refresh_token.reveal(),
-            "issued_at": token.issued_at.isoformat(),
-            "expires_at": token.expires_at.isoformat(),
-            "scope": list(token.scope),
-            "account_id": token.account_id,
-        },
-        "predecessor_token": ledger.predecessor.reveal() if ledger.predecessor else None,
-        "seeds": list(ledger.seeds),
-        "attempts": [at.isoformat() for at in ledger.attempts],
-        "failure": ledger.failure and ledger.failure.value,
-        "failed_with": ledger.failed_with,
-        "destination": ledger.destination and list(ledger.destination),
-        "refreshed_by": ledger.refreshed_by,
-    }
-
-
-def load(data: Mapping[str, Any]) -> Ledger:
-    """Return the ledger from what :func:`dump` made; an empty mapping is a new ledger."""
-    if not data:
-        return Ledger()
-    token = data.get("token")
-    return Ledger(
-        generation=int(data["generation"]),
-        token=token
-        and Token(
-            access_token=Secret(token["access_token"]),
-            refresh_token=Secret(token["refresh_token"]),
-            issued_at=_moment(token["issued_at"]),
-            expires_at=_moment(token["expires_at"]),
-            scope=tuple(token.get("scope") or ()),
-            account_id=token.get("account_id"),
-        ),
-        predecessor=Secret(data["predecessor_token"]) if data.get("predecessor_token") else None,
-        seeds=tuple(data.get("seeds") or ()),
-        attempts=tuple(_moment(at) for at in data.get("attempts") or ()),
-        failure=Failure(data["failure"]) if data.get("failure") else None,
-        failed_with=data.get("failed_with") or "",
-        destination=tuple(data["destination"]) if data.get("destination") else None,
-        refreshed_by=data.get("refreshed_by") or "",
-    )
-
-
-def _moment(text: str) -> datetime:
-    return datetime.fromisoformat(text).astimezone(UTC)
+def _remember(known: Sequence[str], tokens: Sequence[Secret], limit: int) -> tuple[str, ...]:
+    fresh = [short(token) for token in tokens if token]
+    return (*(mark for mark in known if mark not in fresh), *dict.fromkeys(fresh))[-limit:]

@@ -22,6 +22,9 @@ class TokenSource(Protocol):
     def refused(self, token: Token) -> Token:
         """Return another token after a 401 to this one, or raise; at most one refresh per refused token."""
 
+    def used(self, token: Token) -> None:
+        """Take note that the API accepted this token: by that the refresh token before it died."""
+
 
 class StaticTokenSource:
     """One token, never refreshed; for tests and for calls that must not spend a refresh token."""
@@ -39,6 +42,9 @@ class StaticTokenSource:
         :raises ReconnectRequired: always.
         """
         raise ReconnectRequired("Lightspeed refuses the access token, and there is nothing to refresh it with")
+
+    def used(self, token: Token) -> None:
+        """Nothing follows from it here."""
 
 
 class RefreshingTokenSource:
@@ -81,6 +87,9 @@ class RefreshingTokenSource:
                 self._refresh()
             assert self._token is not None
             return self._token
+
+    def used(self, token: Token) -> None:
+        """Nothing follows from it here."""
 
     def _refresh(self) -> None:
         spent = self._token.refresh_token if self._token else self._refresh_token

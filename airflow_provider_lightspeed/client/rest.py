@@ -207,6 +207,7 @@ class RSeriesClient:
             decision = decide(reply)
             if decision.action is Action.DELIVER:
                 assert decision.body is not None
+                self._tokens.used(token)
                 return decision.body
             if decision.action is Action.REFRESH and forbidden is None:
                 forbidden = token

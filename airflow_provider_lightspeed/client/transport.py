@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, Protocol
@@ -11,6 +12,7 @@ import requests
 from requests.adapters import HTTPAdapter
 from requests.cookies import cookiejar_from_dict
 from requests.structures import CaseInsensitiveDict
+from urllib3.connection import HTTPConnection, HTTPSConnection
 
 from airflow_provider_lightspeed import __version__
 from airflow_provider_lightspeed.auth.flow import OAuthReply, OAuthRequest
@@ -63,18 +65,58 @@ class _NoProxyAuth(requests.auth.AuthBase):
         return request
 
 
+class _SilentHTTP(HTTPConnection):
+    """``http.client`` prints headers and bodies when somebody turns its debugging on; ours hold secrets."""
+
+    debuglevel = 0
+
+
+class _SilentHTTPS(HTTPSConnection):
+    debuglevel = 0
+
+
+class _SilentAdapter(HTTPAdapter):
+    """Connections that stay silent whatever ``http.client.HTTPConnection.debuglevel`` says."""
+
+    def get_connection_with_tls_context(self, *args: Any, **kwargs: Any) -> Any:
+        pool: Any = super().get_connection_with_tls_context(*args, **kwargs)
+        pool.ConnectionCls = _SilentHTTPS if pool.scheme == "https" else _SilentHTTP
+        return pool
+
+
+def _within(reply: requests.Response, seconds: float) -> bytes:
+    """Read the body, but not for longer than this since the request was sent: a trickle would hold the caller's lock."""
+    deadline = time.monotonic() + seconds - reply.elapsed.total_seconds()
+    body = b""
+    for chunk in reply.iter_content(None):
+        body += chunk
+        if time.monotonic() > deadline:
+            reply.close()
+            raise requests.Timeout
+    return body
+
+
 class RequestsTransport:
     """``requests`` with what a token-bearing client needs: time-outs, no redirects, no cookies, no netrc.
 
     :param connect_timeout: seconds to wait for a connection.
     :param read_timeout: seconds to wait for the next byte.
+    :param total_timeout: seconds for headers and body together; ``None`` trusts that a reply which moves also ends.
     :param connections: how many connections are kept open for parallel use.
     """
 
-    def __init__(self, *, connect_timeout: float = 10.0, read_timeout: float = 60.0, connections: int = 16) -> None:
+    def __init__(
+        self,
+        *,
+        connect_timeout: float = 10.0,
+        read_timeout: float = 60.0,
+        total_timeout: float | None = None,
+        connections: int = 16,
+    ) -> None:
         self._timeout = (connect_timeout, read_timeout)
+        self._total = total_timeout
         self._session = requests.Session()
-        adapter = HTTPAdapter(pool_maxsize=connections, max_retries=0)
+        adapter = _SilentAdapter(pool_maxsize=connections, max_retries=0)
         self._session.mount("https://", adapter)
         self._session.mount("http://", adapter)
         self._session.auth = _NoProxyAuth()
@@ -94,14 +136,16 @@ class RequestsTransport:
                 json=request.json,
                 timeout=self._timeout,
                 allow_redirects=False,
+                stream=self._total is not None,
             )
+            body = reply.content if self._total is None else _within(reply, self._total)
         except requests.RequestException as error:
             where = urlsplit(request.url)
             msg = f"no complete reply from {where.scheme}://{where.netloc} ({type(error).__name__}): check host and network"
             # The cause's text repeats the URL; its type says enough.
             raise Unreachable(msg, host=where.netloc, kind=type(error).__name__) from None
         headers: CaseInsensitiveDict[str] = reply.headers
-        return Reply(reply.status_code, headers, reply.content, reply.elapsed.total_seconds())
+        return Reply(reply.status_code, headers, body, reply.elapsed.total_seconds())
 
     def close(self) -> None:
         """Close the kept connections."""

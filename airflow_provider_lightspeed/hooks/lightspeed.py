@@ -8,7 +8,6 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_lightspeed.compat import BaseHook
-from airflow_provider_lightspeed.exceptions import LightspeedError, MissingCredentials
 from airflow_provider_lightspeed.provider_info import CONN_FIELDS, CONNECTION_TYPE, HOOK_NAME, UI_FIELD_BEHAVIOUR
 
 if TYPE_CHECKING:
@@ -76,8 +75,8 @@ class LightspeedHook(BaseHook):
         from airflow_provider_lightspeed.client.transport import RequestsTransport
         from airflow_provider_lightspeed.tokens.source import LedgerTokenSource, desk_for
 
-        desk = desk_for(self.lightspeed_conn_id, by=type(self).__name__)
-        _, settings = desk.look()
+        desk = desk_for(self.lightspeed_conn_id)
+        settings = desk.look().settings
         return RSeriesClient(
             host=settings.host,
             tokens=LedgerTokenSource(desk),
@@ -148,14 +147,22 @@ class LightspeedHook(BaseHook):
 
         A refresh token that is not stored yet is never spent: its successor could not be saved.
         """
-        try:
-            account = self.get_conn().get("/Account").get("Account")
-        except MissingCredentials as error:
-            return False, str(error)
-        except LightspeedError as error:
-            return False, f"{error}"
-        name = account.get("name") if isinstance(account, Mapping) else None
-        return True, f"Connected to {name or 'the account'} (account {self.client.account_id})"
+        from airflow_provider_lightspeed.tokens.probe import probe
+
+        return probe(self.lightspeed_conn_id)
+
+    def keep_alive(self) -> dict[str, Any]:
+        """Make sure that the connection has a fresh access token, and return its deadlines, as ISO 8601 texts.
+
+        A refresh token that is not used for 30 days dies; a DAG that runs this once a week keeps a quiet one alive.
+
+        :raises LightspeedAuthError: a person is needed.
+        """
+        from airflow_provider_lightspeed.tokens.keep_alive import keep_alive
+
+        kept = keep_alive(self.lightspeed_conn_id)
+        lapses_at = kept.lapses_at.isoformat() if kept.lapses_at else None
+        return {"generation": kept.generation, "expires_at": kept.expires_at.isoformat(), "lapses_at": lapses_at}
 
     @staticmethod
     def _job(resource: str, relations: Sequence[str], filters: Mapping[str, Any] | None) -> Job:

@@ -6,19 +6,27 @@ holder of the stored connection knows; everybody else gets one and the same answ
 
 from __future__ import annotations
 
+import asyncio
 import json
-import threading
+import re
+from concurrent.futures import ThreadPoolExecutor
 from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Depends, FastAPI, Request
 from fastapi.responses import JSONResponse
-from starlette.concurrency import run_in_threadpool
 
-from airflow_provider_lightspeed.auth.ledger import Outcome
-from airflow_provider_lightspeed.tokens.refresh import Answer, Refresher
+from airflow_provider_lightspeed.auth.step import Claim, Outcome
+from airflow_provider_lightspeed.plugin.gate import MOST_INSIDE, Misses, Turnstile
+from airflow_provider_lightspeed.tokens.answer import Answer
+from airflow_provider_lightspeed.tokens.asker import Asker
+from airflow_provider_lightspeed.tokens.refresh import Refresher
 from airflow_provider_lightspeed.tokens.trigger import MARKER
 
-MAX_BODY: Final = 2_048
+#: Bytes; three labels of Airflow at their longest, escaped.
+MAX_BODY: Final = 8_192
+#: What Airflow allows in a connection's ID.
+_CONN_ID: Final = re.compile(r"[\w#!()\-.:/\\]{1,225}")
+_SHA256: Final = re.compile(r"[0-9a-f]{64}")
 STATUS: Final = {
     Outcome.REFRESHED: 200,
     Outcome.FRESH: 200,
@@ -26,35 +34,15 @@ STATUS: Final = {
     Outcome.BUSY: 503,
     Outcome.UNAVAILABLE: 503,
     Outcome.NO_GRANT: 409,
+    Outcome.FOREIGN: 409,
     Outcome.INVALID_CLIENT: 409,
     Outcome.INVALID_GRANT: 409,
 }
 _NO_MATCH: Final = Answer(Outcome.NO_MATCH)
 
 
-class Turnstile:
-    """Lets one thread per connection through; the others are told at once to come back."""
-
-    def __init__(self) -> None:
-        self._inside: set[str] = set()
-        self._guard = threading.Lock()
-
-    def enter(self, conn_id: str) -> bool:
-        """Say whether the caller may refresh this connection now."""
-        with self._guard:
-            if conn_id in self._inside:
-                return False
-            self._inside.add(conn_id)
-            return True
-
-    def leave(self, conn_id: str) -> None:
-        """Let the next one through."""
-        with self._guard:
-            self._inside.discard(conn_id)
-
-
-async def claim(request: Request) -> dict[str, Any] | None:
-    """Return the request's body if it is a well-formed claim, else ``None``."""
+async def claim(request: Request) -> tuple[Claim, Asker] | None:
+    """Return what the request's body claims if it is well formed, else ``None``."""
     body = b""
     async for chunk in request.stream():
         body += chunk
@@ -64,38 +52,59 @@ async def claim(request: Request) -> dict[str, Any] | None:
         data = json.loads(body)
     except (ValueError, RecursionError):
         return None
-    if not isinstance(data, dict):
+    seen = data.get("seen") if isinstance(data, dict) else None
+    if not isinstance(seen, str) or not _SHA256.fullmatch(seen):
         return None
-    seen = data.get("seen")
-    well_formed = isinstance(seen, str) and len(seen) == 64 and all(letter in "0123456789abcdef" for letter in seen)
-    return {"seen": seen, "refused": data.get("refused") is True, "by": data.get("by")} if well_formed else None
+    stated = Claim(seen, refused=data.get("refused") is True, used=data.get("used") is True)
+    return stated, Asker.parse(data.get("by"))
+
+
+class Trigger:
+    """The refresh trigger: at most one thread per connection waits or refreshes, all others are answered at once."""
+
+    def __init__(self, refresher: Refresher) -> None:
+        self._refresher = refresher
+        self._turnstile = Turnstile()
+        self._misses = Misses()
+        # Threads of our own: a hung grant takes none of those that Airflow serves its endpoints with.
+        self._threads = ThreadPoolExecutor(MOST_INSIDE, thread_name_prefix="lightspeed-refresh")
+
+    async def __call__(self, conn_id: str, stated: tuple[Claim, Asker] | None, peer: str) -> Answer:
+        """Answer one request."""
+        if stated is None or not _CONN_ID.fullmatch(conn_id) or self._misses.overflows(peer):
+            return _NO_MATCH
+        if not self._turnstile.enter(conn_id):
+            return Answer(Outcome.BUSY, retry_after=1.0)
+        work = asyncio.get_running_loop().run_in_executor(self._threads, self._refresh, conn_id, *stated)
+        # A caller that hangs up does not open the turnstile: the thread does, when it is done.
+        answer = await asyncio.shield(work)
+        if answer.outcome is Outcome.NO_MATCH:
+            self._misses.add(peer)
+        return answer
+
+    def _refresh(self, conn_id: str, stated: Claim, asker: Asker) -> Answer:
+        try:
+            return self._refresher.refresh(conn_id, stated, asker)
+        finally:
+            self._turnstile.leave(conn_id)
 
 
 def create_app(refresher: Refresher | None = None) -> FastAPI:
     """Return the app that Airflow mounts."""
     app = FastAPI(title="Lightspeed", docs_url=None, redoc_url=None, openapi_url=None)
     router = APIRouter()
-    turnstile = Turnstile()
-    shared = refresher or Refresher()
+    trigger = Trigger(refresher or Refresher())
 
     @router.get("/marker")
     async def marker() -> dict[str, Any]:
         return dict(MARKER)
 
     @router.post("/refresh/{connection_id:path}")
-    async def refresh(connection_id: str, body: Annotated[dict[str, Any] | None, Depends(claim)]) -> JSONResponse:
-        if body is None or len(connection_id) > 250:
-            return _reply(_NO_MATCH)
-        if not turnstile.enter(connection_id):
-            return _reply(Answer(Outcome.BUSY, retry_after=1.0))
-        try:
-            by = body["by"] if isinstance(body["by"], str) else ""
-            answer = await run_in_threadpool(
-                shared.refresh, connection_id, seen=body["seen"], refused=body["refused"], by=by[:200]
-            )
-        finally:
-            turnstile.leave(connection_id)
-        return _reply(answer)
+    async def refresh(
+        request: Request, connection_id: str, stated: Annotated[tuple[Claim, Asker] | None, Depends(claim)]
+    ) -> JSONResponse:
+        peer = request.client.host if request.client else ""
+        return _reply(await trigger(connection_id, stated, peer))
 
     app.include_router(router)
     return app

@@ -2,17 +2,29 @@
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Final
 
 from airflow_provider_lightspeed.auth.flow import OAuthClient, OAuthReply, OAuthRequest, parse_token, refresh_request
-from airflow_provider_lightspeed.auth.ledger import Failure, Ledger, Outcome, next_step
+from airflow_provider_lightspeed.auth.ledger import Failure, Ledger
+from airflow_provider_lightspeed.auth.step import (
+    ATTEMPTS_PER_MINUTE,
+    Claim,
+    Outcome,
+    holds,
+    inherits,
+    next_step,
+    recent,
+    server_time,
+)
 from airflow_provider_lightspeed.auth.token import Token
 from airflow_provider_lightspeed.clock import Clock, SystemClock
 from airflow_provider_lightspeed.exceptions import (
     InvalidClient,
-    LightspeedAuthError,
+    LightspeedDataError,
     LightspeedError,
     LightspeedFatalError,
     LightspeedRateError,
@@ -20,157 +32,246 @@ from airflow_provider_lightspeed.exceptions import (
     ReconnectRequired,
 )
 from airflow_provider_lightspeed.redact import Secret
-from airflow_provider_lightspeed.tokens.home import LockedLedger, Stored, locked_ledger, peek
+from airflow_provider_lightspeed.tokens import journal
+from airflow_provider_lightspeed.tokens.answer import Answer
+from airflow_provider_lightspeed.tokens.asker import Asker
+from airflow_provider_lightspeed.tokens.home import Stored
+from airflow_provider_lightspeed.tokens.store import LockedLedger, Snapshot, locked_ledger, peek
 
 log = logging.getLogger(__name__)
 
 Exchange = Callable[[OAuthRequest], OAuthReply]
 
 #: Seconds a grant may take before it counts as unanswered; it can then be repeated with the same token.
-GRANT_TIMEOUT = 10.0
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """How a refresh ended, for the trigger's reply: never a token, never a hint at one.
-
-    :param expires_in: seconds that the stored access token is good for, less its margin; by this side's clock.
-    :param retry_after: seconds, where coming back makes sense.
-    """
-
-    outcome: Outcome
-    generation: int = 0
-    expires_in: float = 0.0
-    retry_after: float = 0.0
-    detail: str = ""
+GRANT_TIMEOUT: Final = 10.0
+#: Seconds during which a pair in hand is offered to a database that does not take it.
+PERSIST_PATIENCE: Final = 60.0
+#: Outcomes of a grant that was sent, or would have been: they go to the event log.
+_EVENTS: Final = frozenset({Outcome.REFRESHED, Outcome.UNAVAILABLE, Outcome.INVALID_CLIENT, Outcome.INVALID_GRANT})
 
 
 def default_exchange() -> Exchange:
     """Return an exchange over ``requests`` with the grant's short time-out."""
     from airflow_provider_lightspeed.client.transport import RequestsTransport, oauth_exchange
 
-    return oauth_exchange(RequestsTransport(connect_timeout=GRANT_TIMEOUT / 2, read_timeout=GRANT_TIMEOUT / 2))
+    return oauth_exchange(
+        RequestsTransport(
+            connect_timeout=GRANT_TIMEOUT / 3, read_timeout=GRANT_TIMEOUT * 0.6, total_timeout=GRANT_TIMEOUT
+        )
+    )
 
 
 class Refresher:
     """Refreshes connections under their ledger's lock.
 
     :param exchange: sends one OAuth request and returns the reply; raises ``Unreachable``.
+    :param clock: where the database has no clock of its own (SQLite).
+    :param attempts_per_minute: grants a minute and connection, over all processes.
     """
 
-    def __init__(self, exchange: Exchange | None = None, clock: Clock | None = None) -> None:
+    def __init__(
+        self,
+        exchange: Exchange | None = None,
+        clock: Clock | None = None,
+        *,
+        attempts_per_minute: int = ATTEMPTS_PER_MINUTE,
+    ) -> None:
         self._exchange = exchange or default_exchange()
-        self._clock = clock or SystemClock()
+        self.clock = clock or SystemClock()
+        self.limit = attempts_per_minute
 
-    def refresh(self, conn_id: str, *, seen: str, refused: bool = False, by: str = "") -> Answer:
+    def refresh(self, conn_id: str, claim: Claim, asker: Asker | None = None) -> Answer:
         """Refresh the connection's token if the caller holds what is stored and it is due.
 
-        :param seen: SHA-256 of the token the caller holds.
-        :param by: who asked, for the ledger; ``dag.task`` or a user name.
+        :param asker: for whom; for the ledger and the event log.
         """
-        # Whoever holds nothing, and whoever is merely late, is answered without a lock and without a write.
-        ledger, stored = peek(conn_id)
-        if stored is None:
-            return Answer(Outcome.NO_MATCH)
-        step = next_step(ledger, stored.settings, seen=seen, refused=refused, now=self._clock.now())
-        if step.outcome is not None:
-            return self._answer(step.outcome, ledger, retry_after=step.retry_after)
-        try:
-            with locked_ledger(conn_id) as locked:
-                return self._refresh(locked, seen=seen, refused=refused, by=by)
-        except LightspeedRetriableError as error:
-            return Answer(Outcome.BUSY, retry_after=error.fields.get("retry_after", 1.0), detail=error.message)
+        from sqlalchemy.exc import DBAPIError
 
-    def _refresh(self, locked: LockedLedger, *, seen: str, refused: bool, by: str) -> Answer:
-        ledger, stored = locked.read()
-        if stored is None:
-            return Answer(Outcome.NO_MATCH)
-        now = self._clock.now()
-        step = next_step(ledger, stored.settings, seen=seen, refused=refused, now=now)
-        if step.outcome is not None:
-            return self._answer(step.outcome, ledger, retry_after=step.retry_after)
-        for candidate in step.candidates:
-            # The attempt is on record before it is sent: a crash in between counts, so no loop of crashes can
-            # exceed what the server allows.
-            attempted = ledger.attempted(self._clock.now())
-            if not locked.save(attempted, stored, expected=ledger.generation):
-                return Answer(Outcome.BUSY, retry_after=1.0)
-            ledger, _ = locked.read()
-            if ledger.attempts != attempted.attempts or ledger.generation != attempted.generation:
-                return Answer(Outcome.BUSY, retry_after=1.0)
-            answer = self._grant(locked, stored, ledger, candidate, by=by)
-            if answer is not None:
-                return answer
-        return self._stick(locked, stored, ledger, Failure.INVALID_GRANT)
-
-    def _grant(
-        self, locked: LockedLedger, stored: Stored, ledger: Ledger, candidate: Secret, *, by: str
-    ) -> Answer | None:
-        """Send one grant. ``None`` means that this candidate is dead and the next may be tried."""
-        settings = stored.settings
-        client = OAuthClient(settings.client_id, settings.client_secret, settings.auth_url)
         try:
-            token = self._send(client, candidate, ledger.token)
-        except ReconnectRequired:
+            # Whoever holds nothing, and whoever is merely late, is answered without a lock and without a write.
+            found = peek(conn_id)
+            answer = self._heal(conn_id, found, claim) or self._decide(found, claim)
+            if answer is None:
+                with locked_ledger(conn_id) as locked:
+                    answer = _Flight(self, conn_id, locked, claim, asker or Asker()).run()
+        except (LightspeedRetriableError, LightspeedDataError, DBAPIError) as error:
+            pause: float = getattr(error, "retry_after", 0.0) or 1.0
+            return Answer(Outcome.BUSY, retry_after=pause, detail=type(error).__name__)
+        except LightspeedError as error:  # a connection that is filled in wrongly; the task finds the same
+            log.warning("connection %r: no refresh: %s", conn_id, error)
+            return Answer(Outcome.NO_MATCH)
+        return answer
+
+    def _heal(self, conn_id: str, found: Snapshot, claim: Claim) -> Answer | None:
+        """Put the ledger back that a tool has overwritten or deleted, for a caller who holds what the tool put there."""
+        stored = found.stored
+        if stored is None or not found.rolled_back or not holds(found.visible, stored.settings, claim, stored.place):
             return None
-        except InvalidClient:
-            return self._stick(locked, stored, ledger, Failure.INVALID_CLIENT)
-        except (LightspeedRateError, LightspeedRetriableError) as error:
-            wait = error.fields.get("retry_after") or 15.0
-            return Answer(Outcome.UNAVAILABLE, ledger.generation, retry_after=wait, detail=error.message)
-        renewed = ledger.granted(settings, token, candidate, by)
-        if not locked.save(renewed, stored, expected=ledger.generation):
-            log.warning("connection %r: another process committed a token meanwhile; ours is dropped", settings.conn_id)
-            return Answer(Outcome.BUSY, retry_after=1.0)
-        log.info("connection %r: token refreshed, generation %d, by %s", settings.conn_id, renewed.generation, by)
-        return self._answer(Outcome.REFRESHED, renewed)
+        with locked_ledger(conn_id) as locked:
+            present = locked.read()
+            if present.rolled_back and locked.save(present.ledger, stored, expected=present.ledger.generation):
+                log.warning(
+                    "connection %r: the companion connection held generation %d, put back to %d; something rewrites "
+                    "connections from an old copy",
+                    conn_id,
+                    present.visible.generation,
+                    present.ledger.generation,
+                )
+        return Answer(Outcome.BUSY, retry_after=0.2)
 
-    def _send(self, client: OAuthClient, candidate: Secret, previous: Token | None) -> Token:
+    def _decide(self, found: Snapshot, claim: Claim) -> Answer | None:
+        """Return the answer if there is nothing to send."""
+        if found.stored is None:
+            return Answer(Outcome.NO_MATCH)
+        now = self.now(found)
+        step = next_step(
+            found.ledger,
+            found.stored.settings,
+            claim,
+            place=found.stored.place,
+            now=now,
+            attempts=found.attempts,
+            limit=self.limit,
+        )
+        if step.candidate or step.sticks:
+            return None
+        assert step.outcome is not None
+        return self.answer(step.outcome, found.ledger, now, retry_after=step.retry_after)
+
+    def now(self, found: Snapshot) -> datetime:
+        """Return the time of the database's clock, where it has one."""
+        return found.now or self.clock.now()
+
+    def answer(self, outcome: Outcome, ledger: Ledger, now: datetime, *, retry_after: float = 0.0) -> Answer:
+        """Return an answer with what the caller may know of the ledger."""
+        left = 0.0
+        if ledger.token and outcome in (Outcome.REFRESHED, Outcome.FRESH):
+            until = ledger.token.expires_at - (timedelta(0) if ledger.unchanged else ledger.token.margin())
+            left = max(0.0, (until - server_time(ledger, now)).total_seconds())
+        return Answer(outcome, ledger.generation if outcome is not Outcome.NO_MATCH else 0, left, retry_after)
+
+    def send(self, client: OAuthClient, candidate: Secret, previous: Token | None, now: datetime) -> Token:
+        """Send one grant and return the pair."""
         reply = self._exchange(refresh_request(client, candidate))
         before = previous if previous and previous.refresh_token == candidate else None
         try:
-            return parse_token(reply, now=self._clock.now(), previous=before)
+            return parse_token(reply, now=now, previous=before)
         except LightspeedFatalError as error:
             msg = f"the authorization server refused the refresh request: {error.message}"
             raise LightspeedRetriableError(msg, **error.fields) from error
 
-    def _stick(self, locked: LockedLedger, stored: Stored, ledger: Ledger, failure: Failure) -> Answer:
-        locked.save(ledger.failed(stored.settings, failure), stored, expected=ledger.generation)
-        log.error("connection %r: refresh failed for good: %s", stored.settings.conn_id, failure.value)
-        return self._answer(Outcome(failure), ledger)
+    def persist(self, locked: LockedLedger, ledger: Ledger, stored: Stored, *, expected: int) -> bool:
+        """Save a pair that is in hand; a database that stumbles is asked again: nobody else has this pair.
 
-    def _answer(self, outcome: Outcome, ledger: Ledger, *, retry_after: float = 0.0) -> Answer:
-        left = 0.0
-        if ledger.token and outcome in (Outcome.REFRESHED, Outcome.FRESH):
-            until = ledger.token.expires_at - ledger.token.margin()
-            left = max(0.0, (until - self._clock.now()).total_seconds())
-        return Answer(outcome, ledger.generation if outcome is not Outcome.NO_MATCH else 0, left, retry_after)
+        :raises sqlalchemy.exc.DBAPIError: not within ``PERSIST_PATIENCE`` seconds.
+        """
+        from sqlalchemy.exc import DBAPIError
+
+        deadline = self.clock.monotonic() + PERSIST_PATIENCE
+        while True:
+            try:
+                return locked.save(ledger, stored, expected=expected)
+            except (DBAPIError, LightspeedDataError) as error:
+                if self.clock.monotonic() >= deadline:
+                    raise
+                log.warning("a new token is not saved yet (%s); trying again", type(error).__name__)
+                self.clock.sleep(0.5)
+                locked.reopen()
 
 
-def failure(conn_id: str, answer: Answer) -> LightspeedError:
-    """Return the error that a bad outcome means for the person who runs the task."""
-    reconnect = f"Put a new refresh token into connection {conn_id!r} (reconnect the account at Lightspeed)."
-    match answer.outcome:
-        case Outcome.INVALID_CLIENT:
-            msg = (
-                f"connection {conn_id!r}: Lightspeed refuses the client ID or client secret (invalid_client). "
-                "Correct login and password of the connection; nothing more is sent until they change."
-            )
-            return InvalidClient(msg, conn_id=conn_id)
-        case Outcome.INVALID_GRANT:
-            msg = f"connection {conn_id!r}: the grant is revoked or expired (invalid_grant). {reconnect}"
-            return ReconnectRequired(msg, conn_id=conn_id)
-        case Outcome.NO_GRANT:
-            msg = (
-                f"connection {conn_id!r}: there is no refresh token for this host, auth_url and client ID. {reconnect}"
-            )
-            return ReconnectRequired(msg, conn_id=conn_id)
-        case Outcome.NO_MATCH:
-            msg = (
-                f"connection {conn_id!r}: the API server does not know this connection, or holds another token for it. "
-                "If the connection comes from an environment variable or a secrets backend, give it to the API server too."
-            )
-            return LightspeedAuthError(msg, conn_id=conn_id)
-        case _:
-            msg = f"connection {conn_id!r}: the token could not be refreshed in time. {answer.detail}".rstrip()
-            return LightspeedRetriableError(msg, conn_id=conn_id, retry_after=answer.retry_after)
+class _Flight:
+    """One request that has the lock: decides, sends, saves, until there is an answer."""
+
+    def __init__(self, refresher: Refresher, conn_id: str, locked: LockedLedger, claim: Claim, asker: Asker) -> None:
+        self._refresher = refresher
+        self._conn_id = conn_id
+        self._locked = locked
+        self._claim = claim
+        self._asker = asker
+
+    def run(self) -> Answer:
+        """Return the answer, after as many grants as there are refresh tokens worth a try."""
+        while True:
+            found = self._locked.read()
+            answer = self._turn(found)
+            if answer is not None:
+                if answer.outcome in _EVENTS:
+                    journal.record(self._conn_id, answer, self._asker)
+                if answer.outcome is not Outcome.REFRESHED:
+                    journal.warn_of_lapse(self._conn_id, found.ledger, self._refresher.now(found))
+                return answer
+
+    def _turn(self, found: Snapshot) -> Answer | None:
+        """Do the next step; ``None`` means that this candidate is dead and the next may be tried."""
+        stored, now = found.stored, self._refresher.now(found)
+        if stored is None:
+            return Answer(Outcome.NO_MATCH)
+        ledger, settings = found.ledger, stored.settings
+        step = next_step(
+            ledger,
+            settings,
+            self._claim,
+            place=stored.place,
+            now=now,
+            attempts=found.attempts,
+            limit=self._refresher.limit,
+        )
+        if not inherits(ledger, settings, stored.place):
+            ledger = ledger.disowned()
+        if step.sticks and step.outcome is not None:
+            return self._stick(stored, ledger, Failure(step.outcome), now)
+        if step.outcome is not None or step.candidate is None:
+            return self._refresher.answer(step.outcome or Outcome.BUSY, ledger, now, retry_after=step.retry_after)
+        # On record before it is sent: a crash in between counts, so no loop of crashes exceeds what the server allows.
+        self._locked.record(found.ledger, (*recent(found.attempts, now), now))
+        return self._grant(stored, ledger, step.candidate, now)
+
+    def _grant(self, stored: Stored, ledger: Ledger, candidate: Secret, now: datetime) -> Answer | None:
+        settings, refresher = stored.settings, self._refresher
+        client = OAuthClient(settings.client_id, settings.client_secret, settings.auth_url)
+        began = refresher.clock.monotonic()
+        try:
+            token = refresher.send(client, candidate, ledger.token, now)
+        except ReconnectRequired:
+            refresher.persist(self._locked, ledger.refused(settings, candidate), stored, expected=ledger.generation)
+            return None
+        except InvalidClient:
+            return self._stick(stored, ledger, Failure.INVALID_CLIENT, now)
+        except (LightspeedRateError, LightspeedRetriableError) as error:
+            wait = error.fields.get("retry_after") or 15.0
+            return Answer(Outcome.UNAVAILABLE, ledger.generation, retry_after=wait, detail=error.message)
+        arrived = now + timedelta(seconds=refresher.clock.monotonic() - began)
+        ahead = (token.issued_at - arrived).total_seconds()
+        renewed = ledger.granted(settings, token, candidate, place=stored.place, by=str(self._asker), ahead=ahead)
+        if not refresher.persist(self._locked, renewed, stored, expected=ledger.generation):
+            return self._yield(stored, token)
+        log.info(
+            "connection %r: token refreshed, generation %d, for %s", self._conn_id, renewed.generation, self._asker
+        )
+        return refresher.answer(Outcome.REFRESHED, renewed, arrived)
+
+    def _yield(self, stored: Stored, token: Token) -> Answer:
+        """Our lock was lost (the database ended the session) and another process committed: leave it our pair."""
+        log.warning("connection %r: another process committed a token meanwhile; ours is noted", self._conn_id)
+        present = peek(self._conn_id).ledger
+        self._refresher.persist(self._locked, present.lost(token), stored, expected=present.generation)
+        return Answer(Outcome.BUSY, retry_after=0.2)
+
+    def _stick(self, stored: Stored, ledger: Ledger, failure: Failure, now: datetime) -> Answer:
+        failed = ledger.failed(stored.settings, failure)
+        self._refresher.persist(self._locked, failed, stored, expected=ledger.generation)
+        log.error("connection %r: refresh failed for good: %s", self._conn_id, failure.value)
+        return self._refresher.answer(Outcome(failure), failed, now)
+
+
+def take_over(conn_id: str) -> bool:
+    """Make this deployment the owner of a connection's tokens; ``False`` if there are none.
+
+    :raises RefreshPending: a refresh is under way.
+    """
+    with locked_ledger(conn_id) as locked:
+        found = locked.read()
+        if found.stored is None or found.ledger.token is None:
+            return False
+        ledger = dataclasses.replace(found.ledger, owner=found.stored.place.owner)
+        return locked.save(ledger, found.stored, expected=ledger.generation)

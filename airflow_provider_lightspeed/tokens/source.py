@@ -4,88 +4,129 @@ from __future__ import annotations
 
 import json
 import logging
+import random
 import threading
 from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, Final, Protocol
 
-from airflow_provider_lightspeed.auth import ledger as ledgers
-from airflow_provider_lightspeed.auth.ledger import Ledger, Outcome
-from airflow_provider_lightspeed.auth.token import Token, TokenState
+from airflow_provider_lightspeed.auth.codec import load
+from airflow_provider_lightspeed.auth.ledger import Ledger
+from airflow_provider_lightspeed.auth.step import Claim, Outcome, inherits, is_moved, server_time
+from airflow_provider_lightspeed.auth.token import Token
 from airflow_provider_lightspeed.clock import Clock, SystemClock
 from airflow_provider_lightspeed.compat import AirflowNotFoundException, BaseHook, database_is_reachable, mask_secret
 from airflow_provider_lightspeed.exceptions import ReconnectRequired, RefreshPending
-from airflow_provider_lightspeed.redact import Secret
 from airflow_provider_lightspeed.settings import ConnectionSettings
-from airflow_provider_lightspeed.tokens.home import ledger_id, peek, settings_of
-from airflow_provider_lightspeed.tokens.refresh import Answer, Refresher, failure
+from airflow_provider_lightspeed.tokens.answer import Answer, failure
+from airflow_provider_lightspeed.tokens.asker import Asker
+from airflow_provider_lightspeed.tokens.home import settings_of
+from airflow_provider_lightspeed.tokens.journal import warn_of_lapse
+from airflow_provider_lightspeed.tokens.store import ledger_id, peek
 
 log = logging.getLogger(__name__)
 
 #: Seconds a task waits for somebody else's refresh, or for the authorization server to come back.
 PATIENCE: Final = 300.0
+#: Seconds a task goes on asking an API server that holds another token for the connection.
+STRANGER_PATIENCE: Final = 10.0
+#: Share of the margin that tasks wait longer than the refreshing side, at random: the first one asks, the rest find it.
+_JITTER: Final = 0.75
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """A connection with its ledger, as one process sees it.
+
+    :param ours: the stored token may be used for this connection; ``None`` if only the refreshing side can tell.
+    :param now: the clock to judge the token by; ``None`` for this machine's.
+    """
+
+    ledger: Ledger
+    settings: ConnectionSettings
+    ours: bool | None
+    now: datetime | None = None
 
 
 class Desk(Protocol):
     """Where stored tokens are read and a refresh is asked for."""
 
-    def look(self) -> tuple[Ledger, ConnectionSettings]:
+    def look(self) -> View:
         """Return ledger and connection as stored now."""
 
-    def ask(self, *, seen: str, refused: bool) -> Answer:
-        """Ask for a refresh on behalf of a caller who holds the token with this SHA-256."""
+    def ask(self, claim: Claim) -> Answer:
+        """Ask for a refresh."""
 
 
 class DatabaseDesk:
-    """For processes that reach the metadata database: the locked refresh runs right here."""
+    """For processes that reach the metadata database: the locked refresh runs right here.
 
-    def __init__(self, conn_id: str, by: str, refresher: Refresher | None = None) -> None:
+    :param refresher: what spends refresh tokens; default a new ``tokens.refresh.Refresher``.
+    """
+
+    def __init__(self, conn_id: str, asker: Asker | None = None, refresher: Any = None) -> None:
+        from airflow_provider_lightspeed.tokens.refresh import Refresher
+
         self._conn_id = conn_id
-        self._by = by
+        self._asker = asker or Asker.current()
         self._refresher = refresher or Refresher()
 
-    def look(self) -> tuple[Ledger, ConnectionSettings]:
+    def look(self) -> View:
         """Return ledger and connection as stored now."""
-        ledger, stored = peek(self._conn_id)
-        if stored is None:
+        found = peek(self._conn_id)
+        if found.stored is None:
             msg = f"The conn_id `{self._conn_id}` isn't defined"
             raise AirflowNotFoundException(msg)
-        return ledger, stored.settings
+        settings = found.stored.settings
+        ours = _is_ours(found.ledger, settings) and inherits(found.ledger, settings, found.stored.place)
+        return View(found.ledger, settings, ours, found.now)
 
-    def ask(self, *, seen: str, refused: bool) -> Answer:
+    def ask(self, claim: Claim) -> Answer:
         """Refresh in this process."""
-        return self._refresher.refresh(self._conn_id, seen=seen, refused=refused, by=self._by)
+        answer: Answer = self._refresher.refresh(self._conn_id, claim, self._asker)
+        return answer
 
 
 class TaskDesk:
     """For Airflow 3 tasks: reads through Airflow's own connection call, asks the API server's refresh trigger."""
 
-    def __init__(self, conn_id: str, by: str) -> None:
+    def __init__(self, conn_id: str, asker: Asker | None = None) -> None:
         self._conn_id = conn_id
-        self._by = by
+        self._asker = asker or Asker.current()
         self._trigger: Any = None
 
-    def look(self) -> tuple[Ledger, ConnectionSettings]:
+    def look(self) -> View:
         """Return ledger and connection as stored now."""
         settings = settings_of(BaseHook.get_connection(self._conn_id))
         try:
             companion = BaseHook.get_connection(ledger_id(self._conn_id))
         except AirflowNotFoundException:
-            return Ledger(), settings
-        return ledgers.load(json.loads(companion.extra or "{}")), settings
+            return View(Ledger(), settings, ours=False)
+        ledger = load(json.loads(companion.extra or "{}"))
+        ours: bool | None = _is_ours(ledger, settings)
+        if ours and not settings.refresh_token and ledger.origin.startswith("row:"):
+            ours = None  # deleted and created anew, perhaps: a task does not see which row this is
+        return View(ledger, settings, ours)
 
-    def ask(self, *, seen: str, refused: bool) -> Answer:
+    def ask(self, claim: Claim) -> Answer:
         """Ask the API server."""
         if self._trigger is None:
             from airflow_provider_lightspeed.tokens.trigger import RefreshTrigger
 
             self._trigger = RefreshTrigger()
-        answer: Answer = self._trigger.ask(self._conn_id, seen=seen, refused=refused, by=self._by)
+        answer: Answer = self._trigger.ask(self._conn_id, claim, self._asker)
         return answer
 
 
-def desk_for(conn_id: str, by: str) -> Desk:
+def _is_ours(ledger: Ledger, settings: ConnectionSettings) -> bool:
+    """The stored token stands, unless the connection now points elsewhere or a person has put in a new grant."""
+    return bool(ledger.token) and not is_moved(ledger, settings) and not ledger.is_news(settings.refresh_token)
+
+
+def desk_for(conn_id: str, asker: Asker | None = None) -> Desk:
     """Return the desk that this process can use."""
-    return DatabaseDesk(conn_id, by) if database_is_reachable() else TaskDesk(conn_id, by)
+    return DatabaseDesk(conn_id, asker) if database_is_reachable() else TaskDesk(conn_id, asker)
 
 
 class LedgerTokenSource:
@@ -93,6 +134,10 @@ class LedgerTokenSource:
 
     Whether a token is stale is judged by the side that refreshes: this machine's clock may be an hour wrong. So after
     an answer the token is kept for the seconds that the answer named, by the monotonic clock.
+
+    :param mask: called with every token; tasks hand it to Airflow's log masker.
+    :param patience: seconds to wait for a token in all.
+    :param chance: returns a number in [0, 1), for the jitter.
     """
 
     def __init__(
@@ -102,13 +147,16 @@ class LedgerTokenSource:
         *,
         mask: Callable[[str], None] = mask_secret,
         patience: float = PATIENCE,
+        chance: Callable[[], float] = random.random,
     ) -> None:
         self._desk = desk
         self._clock = clock or SystemClock()
         self._mask = mask
         self._patience = patience
+        self._chance = chance
         self._lock = threading.Lock()
         self._token: Token | None = None
+        self._used = ""
         self._good_until = 0.0
 
     def token(self) -> Token:
@@ -131,66 +179,73 @@ class LedgerTokenSource:
             assert self._token is not None
             return self._token
 
+    def used(self, token: Token) -> None:
+        """Remember that the API accepted this token; the next request for a refresh says so."""
+        self._used = token.access_token.fingerprint()
+
     def _obtain(self, refused: Token | None) -> None:
-        deadline = self._clock.monotonic() + self._patience
+        deadline, strange = self._clock.monotonic() + self._patience, None
         while True:
-            ledger, settings = self._desk.look()
-            current = self._usable(ledger, settings)
-            if current and (refused is None or current.access_token != refused.access_token):
-                now = self._clock.now()
-                if current.state(now) is TokenState.FRESH:
-                    self._keep(current, (current.expires_at - current.margin() - now).total_seconds())
-                    return
-            held = current.access_token if current else settings.refresh_token
-            if not held:
-                raise failure(settings.conn_id, Answer(Outcome.NO_GRANT))
-            if ledger.token and not current and not ledger.is_news(settings.refresh_token):
-                raise failure(settings.conn_id, Answer(Outcome.NO_GRANT))
-            answer = self._desk.ask(seen=self._seen(ledger, held), refused=refused is not None)
-            if self._accept(answer, current, refused, settings.conn_id):
+            view = self._desk.look()
+            current = None if view.ours is False else view.ledger.token
+            is_other = current is not None and (refused is None or current.access_token != refused.access_token)
+            if current and is_other and view.ours and self._is_fresh(view, current):
                 return
-            self._pause(answer, deadline, settings.conn_id)
+            claim = self._claim(view, refused)
+            answer = self._desk.ask(claim)
+            if answer.outcome is Outcome.NO_MATCH:  # once, it is somebody else's refresh between reading and asking
+                if strange != claim.seen:
+                    deadline = min(deadline, self._clock.monotonic() + STRANGER_PATIENCE)
+                strange = claim.seen
+            if self._accept(answer, current, is_other=is_other, conn_id=view.settings.conn_id):
+                return
+            self._pause(answer, view, deadline)
 
-    @staticmethod
-    def _usable(ledger: Ledger, settings: ConnectionSettings) -> Token | None:
-        """The stored token, unless the connection now points elsewhere or a person has put in a new grant."""
-        if ledger.destination != settings.destination or ledger.is_news(settings.refresh_token):
-            return None
-        return ledger.token
+    def _is_fresh(self, view: View, current: Token) -> bool:
+        now = server_time(view.ledger, view.now) if view.now else self._clock.now()
+        margin = current.margin() * (1 - _JITTER * self._chance())
+        good = (current.expires_at - margin - now).total_seconds()
+        if good <= 0:
+            return False
+        self._keep(current, good)
+        return True
 
-    @staticmethod
-    def _seen(ledger: Ledger, held: Secret) -> str:
-        return (ledger.token.access_token if ledger.token else held).fingerprint()
+    def _claim(self, view: View, refused: Token | None) -> Claim:
+        held = view.ledger.token.access_token if view.ledger.token else view.settings.refresh_token
+        if not held:
+            raise failure(view.settings.conn_id, Answer(Outcome.NO_GRANT))
+        seen = held.fingerprint()
+        is_refused = refused is not None and refused.access_token == held
+        return Claim(seen, refused=is_refused, used=seen == self._used)
 
-    def _accept(self, answer: Answer, current: Token | None, refused: Token | None, conn_id: str) -> bool:
+    def _accept(self, answer: Answer, current: Token | None, *, is_other: bool, conn_id: str) -> bool:
         """Digest an answer: ``True`` when the token in hand is good, ``False`` when the ledger is to be read again."""
         if answer.outcome is Outcome.REFRESHED:
-            ledger, _ = self._desk.look()
+            ledger = self._desk.look().ledger
             if ledger.token and ledger.generation >= answer.generation:
                 self._keep(ledger.token, answer.expires_in)
                 return True
             return False
         if answer.outcome is Outcome.FRESH and current:
-            if refused is not None:
-                msg = (
-                    f"connection {conn_id!r}: Lightspeed refuses an access token that was issued moments ago. "
-                    "The grant may have been revoked, or the employee who gave it locked"
-                )
+            if not is_other:
+                msg = f"connection {conn_id!r}: Lightspeed refuses an access token that is fresh by every sign"
                 raise ReconnectRequired(msg, conn_id=conn_id)
             self._keep(current, answer.expires_in)
             return True
-        if answer.outcome in (Outcome.INVALID_CLIENT, Outcome.INVALID_GRANT, Outcome.NO_GRANT):
+        if answer.outcome in (Outcome.INVALID_CLIENT, Outcome.INVALID_GRANT, Outcome.NO_GRANT, Outcome.FOREIGN):
             raise failure(conn_id, answer)
         return False
 
-    def _pause(self, answer: Answer, deadline: float, conn_id: str) -> None:
-        wait = max(0.5, min(answer.retry_after or 1.0, 60.0))
+    def _pause(self, answer: Answer, view: View, deadline: float) -> None:
+        conn_id = view.settings.conn_id
+        wait = min(answer.retry_after or 0.5, 60.0) * (1 + self._chance() / 2)
         if self._clock.monotonic() + wait > deadline:
+            warn_of_lapse(conn_id, view.ledger, view.now or self._clock.now())
             error = failure(conn_id, answer)
             if answer.outcome is Outcome.BUSY:
                 raise RefreshPending(error.message, **error.fields)
             raise error
-        if answer.outcome is not Outcome.BUSY:
+        if answer.outcome is Outcome.UNAVAILABLE:
             log.warning("connection %r: no token yet (%s), next try in %.0f s", conn_id, answer.outcome.value, wait)
         self._clock.sleep(wait)
 

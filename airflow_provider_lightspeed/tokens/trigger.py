@@ -6,15 +6,20 @@ The token itself is then read through Airflow's own connection call, with all of
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 from collections.abc import Iterator
 from typing import Any, Final
 from urllib.parse import quote, urlsplit
 
-from airflow_provider_lightspeed.auth.ledger import Outcome
+import requests
+from requests.adapters import HTTPAdapter
+
+from airflow_provider_lightspeed.auth.step import Claim, Outcome
 from airflow_provider_lightspeed.compat import conf
 from airflow_provider_lightspeed.exceptions import LightspeedRetriableError, Unreachable
-from airflow_provider_lightspeed.tokens.refresh import Answer
+from airflow_provider_lightspeed.tokens.answer import Answer
+from airflow_provider_lightspeed.tokens.asker import Asker
 
 log = logging.getLogger(__name__)
 
@@ -40,6 +45,21 @@ def candidates() -> Iterator[tuple[str, str]]:
     yield "the default", "http://localhost:8080"
 
 
+class _TrustingAdapter(HTTPAdapter):
+    """Trusts the usual authorities and, as Airflow's own client does, the certificate in ``[api] ssl_cert``."""
+
+    def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
+        import ssl
+
+        import certifi
+
+        context = ssl.create_default_context(cafile=certifi.where())
+        certificate = conf.get("api", "ssl_cert", fallback="")
+        if certificate:
+            context.load_verify_locations(certificate)
+        super().init_poolmanager(*args, **kwargs, ssl_context=context)
+
+
 class RefreshTrigger:
     """Asks the plugin for a refresh. One per hook; the API server's address is found once.
 
@@ -47,28 +67,21 @@ class RefreshTrigger:
     """
 
     def __init__(self, session: Any = None) -> None:
-        import requests
-
         self._session = session or requests.Session()
         self._session.trust_env = session is not None  # no proxy of the outside world for our own API server
-        certificate = conf.get("api", "ssl_cert", fallback="")
-        if certificate:
-            self._session.verify = certificate
+        self._session.mount("https://", _TrustingAdapter())
         self._base: str | None = None
 
-    def ask(self, conn_id: str, *, seen: str, refused: bool, by: str) -> Answer:
+    def ask(self, conn_id: str, claim: Claim, asker: Asker) -> Answer:
         """Send one request for a refresh and return the plugin's answer.
 
         :raises Unreachable: no API server with this provider's plugin was found.
         """
-        import requests
-
         base = self._base or self._find()
         url = f"{base}/lightspeed/refresh/{quote(conn_id, safe='')}"
         try:
-            reply = self._session.post(
-                url, json={"seen": seen, "refused": refused, "by": by[:200]}, timeout=TIMEOUT, allow_redirects=False
-            )
+            body = {**dataclasses.asdict(claim), "by": dataclasses.asdict(asker)}
+            reply = self._session.post(url, json=body, timeout=TIMEOUT, allow_redirects=False)
         except requests.RequestException as error:
             self._base = None
             return Answer(Outcome.UNAVAILABLE, retry_after=2.0, detail=f"{url}: {type(error).__name__}")
@@ -76,8 +89,6 @@ class RefreshTrigger:
         return _read(reply.status_code, reply.content)
 
     def _find(self) -> str:
-        import requests
-
         tried = []
         for setting, base in candidates():
             try:

@@ -35,6 +35,7 @@ def connection(
 ) -> Iterator[Callable[..., str]]:
     """Return a function that stores a connection with a fresh grant and returns its ID."""
     from airflow.models.connection import Connection
+    from airflow.models.variable import Variable
 
     from airflow_provider_lightspeed.compat import new_session
 
@@ -59,7 +60,7 @@ def connection(
 
     yield add
     session = new_session()
-    for row in session.query(Connection).all():
+    for row in [*session.query(Connection).all(), *session.query(Variable).all()]:
         session.delete(row)
     session.commit()
     session.close()

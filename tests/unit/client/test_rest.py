@@ -36,6 +36,9 @@ class Tokens:
         self.current += 1
         return self.token()
 
+    def used(self, token: Token) -> None:
+        """Nothing follows from it here."""
+
 
 class Events:
     """Remembers retries."""

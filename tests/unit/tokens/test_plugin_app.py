@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-from typing import Any
 
 import pytest
 
@@ -12,9 +11,10 @@ pytest.importorskip("airflow.sdk")
 
 from fastapi.testclient import TestClient
 
-from airflow_provider_lightspeed.auth.ledger import Outcome
+from airflow_provider_lightspeed.auth.step import Claim, Outcome
 from airflow_provider_lightspeed.plugin.app import MAX_BODY, create_app
-from airflow_provider_lightspeed.tokens.refresh import Answer
+from airflow_provider_lightspeed.tokens.answer import Answer
+from airflow_provider_lightspeed.tokens.asker import Asker
 from airflow_provider_lightspeed.tokens.trigger import MARKER
 
 SEEN = "a" * 64
@@ -25,10 +25,10 @@ class Recorder:
 
     def __init__(self, answer: Answer) -> None:
         self.answer = answer
-        self.asked: list[tuple[str, dict[str, Any]]] = []
+        self.asked: list[tuple[str, Claim, Asker]] = []
 
-    def refresh(self, conn_id: str, **facts: Any) -> Answer:
-        self.asked.append((conn_id, facts))
+    def refresh(self, conn_id: str, claim: Claim, asker: Asker) -> Answer:
+        self.asked.append((conn_id, claim, asker))
         return self.answer
 
 
@@ -76,8 +76,9 @@ def test_malformed_claims_get_the_answer_of_strangers(body: bytes) -> None:
 def test_connection_ids_may_hold_slashes() -> None:
     """They come percent-encoded."""
     http, recorder = client(Answer(Outcome.FRESH))
-    http.post("/refresh/team%2Fshop%20one", json={"seen": SEEN, "refused": True, "by": "dag.task"})
-    assert recorder.asked == [("team/shop one", {"seen": SEEN, "refused": True, "by": "dag.task"})]
+    by = {"dag_id": "dag", "task_id": "task", "map_index": 0}
+    http.post("/refresh/team%2Fshop%3Aone", json={"seen": SEEN, "refused": True, "by": by})
+    assert recorder.asked == [("team/shop:one", Claim(SEEN, refused=True), Asker("dag", "task", map_index=0))]
 
 
 def test_documentation_pages_are_not_served() -> None:
@@ -91,3 +92,20 @@ def test_nothing_of_the_claim_is_logged(caplog: pytest.LogCaptureFixture) -> Non
     caplog.set_level(logging.DEBUG)
     client(Answer(Outcome.NO_MATCH))[0].post("/refresh/shop", json={"seen": SEEN})
     assert SEEN not in caplog.text
+
+
+@pytest.mark.parametrize("conn_id", ["a b", "%00", "x" * 226, "caf%C3%A9 ", "'; drop table connection;--"])
+def test_ids_that_airflow_does_not_know_reach_nothing(conn_id: str) -> None:
+    """They get the answer of strangers."""
+    http, recorder = client(Answer(Outcome.REFRESHED))
+    assert http.post(f"/refresh/{conn_id}", json={"seen": SEEN}).json()["outcome"] == "no_match"
+    assert recorder.asked == []
+
+
+@pytest.mark.parametrize(
+    "by", ["text", 5, [], {"dag_id": "x\ny", "task_id": 7, "map_index": "z"}, {"user": "u" * 9999}]
+)
+def test_label_that_is_none_is_left_out(by: object) -> None:
+    """No line breaks into the log, nothing longer than Airflow's own names."""
+    asker = Asker.parse(by)
+    assert all(len(text) <= 250 and text.isprintable() for text in (asker.dag_id, asker.task_id, asker.user))

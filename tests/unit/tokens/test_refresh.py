@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from typing import Any
 
@@ -9,8 +10,9 @@ import pytest
 
 pytest.importorskip("airflow")
 
+from airflow_provider_lightspeed.auth.codec import load
 from airflow_provider_lightspeed.auth.flow import OAuthReply, OAuthRequest
-from airflow_provider_lightspeed.auth.ledger import ATTEMPTS_PER_MINUTE, Outcome, load
+from airflow_provider_lightspeed.auth.step import ATTEMPTS_PER_MINUTE, Claim, Outcome
 from airflow_provider_lightspeed.exceptions import (
     InvalidClient,
     LightspeedAuthError,
@@ -20,9 +22,11 @@ from airflow_provider_lightspeed.exceptions import (
 )
 from airflow_provider_lightspeed.redact import Secret
 from airflow_provider_lightspeed.simulator.testing import SimulatorProcess
-from airflow_provider_lightspeed.tokens.home import ledger_id, locked_ledger
-from airflow_provider_lightspeed.tokens.refresh import Answer, Refresher, default_exchange, failure
+from airflow_provider_lightspeed.tokens.answer import Answer, failure
+from airflow_provider_lightspeed.tokens.asker import Asker
+from airflow_provider_lightspeed.tokens.refresh import Refresher, default_exchange
 from airflow_provider_lightspeed.tokens.source import DatabaseDesk, LedgerTokenSource
+from airflow_provider_lightspeed.tokens.store import ledger_id, locked_ledger
 from tests.fakes import FakeClock
 
 Connect = Callable[..., str]
@@ -47,7 +51,7 @@ def test_refresh_stores_the_pair_and_writes_the_rotated_token_back(connection: C
     """Ledger and connection in one transaction; the account's ID comes with it."""
     connection()
     before = stored("lightspeed_default")["refresh_token"]
-    answer = Refresher().refresh("lightspeed_default", seen=seed_of(stored), by="dag.task")
+    answer = Refresher().refresh("lightspeed_default", Claim(seed_of(stored)), Asker("dag", "task"))
     after = stored("lightspeed_default")
     ledger = load(stored(ledger_id("lightspeed_default")))
     assert (answer.outcome, answer.generation) == (Outcome.REFRESHED, 1)
@@ -59,8 +63,8 @@ def test_refresh_stores_the_pair_and_writes_the_rotated_token_back(connection: C
 def test_second_request_finds_it_done(connection: Connect, simulator: SimulatorProcess, stored: Stored) -> None:
     """Whoever holds the new token is told that it is fresh; no grant is spent."""
     connection()
-    Refresher().refresh("lightspeed_default", seen=seed_of(stored))
-    answer = Refresher().refresh("lightspeed_default", seen=held(stored))
+    Refresher().refresh("lightspeed_default", Claim(seed_of(stored)))
+    answer = Refresher().refresh("lightspeed_default", Claim(held(stored)))
     assert answer.outcome is Outcome.FRESH
     assert answer.expires_in > 0
     assert grants(simulator) == [200]
@@ -69,7 +73,7 @@ def test_second_request_finds_it_done(connection: Connect, simulator: SimulatorP
 def test_stranger_costs_nothing(connection: Connect, simulator: SimulatorProcess, stored: Stored) -> None:
     """No grant, no row, no difference between an unknown connection and a wrong hash."""
     connection()
-    assert Refresher().refresh("lightspeed_default", seen="0" * 64) == Refresher().refresh("nobody", seen="0" * 64)
+    assert Refresher().refresh("lightspeed_default", Claim("0" * 64)) == Refresher().refresh("nobody", Claim("0" * 64))
     assert grants(simulator) == []
     with pytest.raises(Exception, match="No row"):
         stored(ledger_id("lightspeed_default"))
@@ -87,8 +91,8 @@ def test_crash_between_grant_and_commit_loses_nothing(
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        Refresher(die_after_the_grant).refresh("lightspeed_default", seen=seed_of(stored))
-    answer = Refresher().refresh("lightspeed_default", seen=seed_of(stored))
+        Refresher(die_after_the_grant).refresh("lightspeed_default", Claim(seed_of(stored)))
+    answer = Refresher().refresh("lightspeed_default", Claim(seed_of(stored)))
     assert answer.outcome is Outcome.REFRESHED
     assert grants(simulator) == [200, 200]
 
@@ -104,7 +108,7 @@ def test_loop_of_crashes_stays_below_the_servers_limit(
         raise Unreachable("nobody answers")
 
     sent: list[int] = []
-    answers = [Refresher(unreachable).refresh("lightspeed_default", seen=seed_of(stored)) for _ in range(8)]
+    answers = [Refresher(unreachable).refresh("lightspeed_default", Claim(seed_of(stored))) for _ in range(8)]
     assert len(sent) == ATTEMPTS_PER_MINUTE
     assert {answer.outcome for answer in answers} == {Outcome.UNAVAILABLE}
     assert answers[-1].retry_after > 1
@@ -129,7 +133,7 @@ def test_dead_credentials_cost_one_grant_and_then_none(
     connection(**({"password": "wrong"} if spoil == "secret" else {}))
     if spoil == "revoke":
         simulator.revoke()
-    answers = [Refresher().refresh("lightspeed_default", seen=seed_of(stored)) for _ in range(5)]
+    answers = [Refresher().refresh("lightspeed_default", Claim(seed_of(stored))) for _ in range(5)]
     assert {answer.outcome for answer in answers} == {outcome}
     assert len(grants(simulator)) == 1
     assert isinstance(failure("lightspeed_default", answers[0]), error)
@@ -145,7 +149,7 @@ def test_new_grant_put_in_by_hand_is_used_next(
 
     connection()
     simulator.revoke()
-    assert Refresher().refresh("lightspeed_default", seen=seed_of(stored)).outcome is Outcome.INVALID_GRANT
+    assert Refresher().refresh("lightspeed_default", Claim(seed_of(stored))).outcome is Outcome.INVALID_GRANT
     session = new_session()
     row = session.query(Connection).filter(Connection.conn_id == "lightspeed_default").one()
     row.set_extra(
@@ -153,18 +157,19 @@ def test_new_grant_put_in_by_hand_is_used_next(
     )
     session.commit()
     session.close()
-    assert Refresher().refresh("lightspeed_default", seen=seed_of(stored)).outcome is Outcome.REFRESHED
+    assert Refresher().refresh("lightspeed_default", Claim(seed_of(stored))).outcome is Outcome.REFRESHED
 
 
 def test_writer_that_lost_the_race_keeps_off(connection: Connect, stored: Stored) -> None:
     """A pair is saved only over the generation that was read."""
     connection()
-    Refresher().refresh("lightspeed_default", seen=seed_of(stored))
+    Refresher().refresh("lightspeed_default", Claim(seed_of(stored)))
     with locked_ledger("lightspeed_default") as locked:
-        ledger, found = locked.read()
-        assert found is not None
-        assert not locked.save(ledger, found, expected=ledger.generation - 1)
-        assert locked.save(ledger, found, expected=ledger.generation)
+        found = locked.read()
+        assert found.stored is not None
+        other = dataclasses.replace(found.ledger, generation=7)
+        assert not locked.save(other, found.stored, expected=found.ledger.generation - 1)
+        assert locked.save(other, found.stored, expected=found.ledger.generation)
 
 
 def test_waiting_for_the_lock_ends_in_busy(connection: Connect, stored: Stored) -> None:
@@ -172,11 +177,11 @@ def test_waiting_for_the_lock_ends_in_busy(connection: Connect, stored: Stored) 
     connection()
     with locked_ledger("lightspeed_default") as locked:
         locked.read()
-        assert Refresher().refresh("lightspeed_default", seen=seed_of(stored)).outcome is Outcome.BUSY
+        assert Refresher().refresh("lightspeed_default", Claim(seed_of(stored))).outcome is Outcome.BUSY
 
 
 def source(clock: FakeClock, refresher: Refresher | None = None, **options: Any) -> LedgerTokenSource:
-    desk = DatabaseDesk("lightspeed_default", "test", refresher)
+    desk = DatabaseDesk("lightspeed_default", Asker(user="test"), refresher)
     return LedgerTokenSource(desk, clock, mask=lambda _: None, **options)
 
 
@@ -185,7 +190,7 @@ def test_stored_token_costs_no_grant(connection: Connect, simulator: SimulatorPr
     from airflow_provider_lightspeed.clock import SystemClock
 
     connection()
-    desk = DatabaseDesk("lightspeed_default", "test")
+    desk = DatabaseDesk("lightspeed_default", Asker(user="test"))
     tokens = [LedgerTokenSource(desk, SystemClock(), mask=lambda _: None).token() for _ in range(3)]
     assert len({token.access_token for token in tokens}) == 1
     assert grants(simulator) == [200]
@@ -220,10 +225,10 @@ def test_connection_from_the_environment_keeps_its_rotated_token_in_the_ledger(
     import json
 
     monkeypatch.setenv("AIRFLOW_CONN_LIGHTSPEED_DEFAULT", json.dumps(fields))
-    answer = Refresher().refresh("lightspeed_default", seen=Secret(extra["refresh_token"]).fingerprint())
+    answer = Refresher().refresh("lightspeed_default", Claim(Secret(extra["refresh_token"]).fingerprint()))
     assert answer.outcome is Outcome.REFRESHED
     assert stored("lightspeed_default") == extra
-    assert Refresher().refresh("lightspeed_default", seen=held(stored)).outcome is Outcome.FRESH
+    assert Refresher().refresh("lightspeed_default", Claim(held(stored))).outcome is Outcome.FRESH
 
 
 @pytest.mark.parametrize("outcome", [found for found in Outcome if found not in (Outcome.REFRESHED, Outcome.FRESH)])

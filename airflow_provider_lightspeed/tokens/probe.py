@@ -1,0 +1,89 @@
+"""``test_connection``: says whether the stored grant works, and never spends a refresh token that it could not save.
+
+Airflow tests a form before it is saved, under a random connection ID (the *Test* button), or a copy of it on a worker
+(``enqueue-test``). A refresh there would end the grant: its successor would go nowhere. So the copy is traced back to the
+stored connection by its refresh token, and that one is tested, with the locked refresh; a copy that belongs to no stored
+connection is only looked at.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from airflow_provider_lightspeed.compat import AirflowNotFoundException, database_is_reachable
+from airflow_provider_lightspeed.exceptions import LightspeedAuthError, LightspeedError, ReconnectRequired
+from airflow_provider_lightspeed.settings import ConnectionSettings
+from airflow_provider_lightspeed.tokens.source import DatabaseDesk, Desk, LedgerTokenSource, TaskDesk
+from airflow_provider_lightspeed.tokens.status import connection_ids
+from airflow_provider_lightspeed.tokens.store import peek
+
+_SAVE_FIRST = (
+    "the form is complete, but its refresh token is not stored yet, and a test would spend it without being able to keep "
+    "the next one. Save the connection, then test it again"
+)
+
+
+def probe(conn_id: str) -> tuple[bool, str]:
+    """Return success and a sentence for the person who tests."""
+    try:
+        desk = _desk(conn_id)
+        view = desk.look()
+        # No masking: in an API server the masker's pattern would grow with every rotation.
+        source = LedgerTokenSource(desk, mask=lambda _: None, patience=15.0)
+        return True, _account(view.settings, source)
+    except (LightspeedError, AirflowNotFoundException) as error:
+        return False, str(error)
+
+
+def _desk(conn_id: str) -> Desk:
+    if not database_is_reachable():
+        desk = TaskDesk(conn_id)
+        view = desk.look()
+        if view.ledger.token is None:
+            msg = f"connection {conn_id!r}: no token is stored that this process can read. {_SAVE_FIRST}"
+            raise ReconnectRequired(msg, conn_id=conn_id)
+        return desk
+    found = peek(conn_id)
+    if found.stored is None:
+        msg = f"the conn_id {conn_id!r} isn't defined"
+        raise LightspeedAuthError(msg, conn_id=conn_id)
+    copy = found.stored.settings
+    if not copy.refresh_token and not found.ledger.token:
+        msg = "there is no refresh token: connect the account (give consent at Lightspeed) and put the token in"
+        raise ReconnectRequired(msg, conn_id=conn_id)
+    for stored_id in [conn_id, *connection_ids()]:
+        if _is_home(stored_id, copy, is_named=stored_id == conn_id):
+            return DatabaseDesk(stored_id)
+    raise ReconnectRequired(_SAVE_FIRST, conn_id=conn_id)
+
+
+def _is_home(conn_id: str, copy: ConnectionSettings, *, is_named: bool) -> bool:
+    """Tell whether this stored connection is the one that the copy was made of.
+
+    :param is_named: the copy bears its ID: an environment variable of that name may be the copy itself, so only a
+        ledger that knows its token makes it a stored one.
+    """
+    try:
+        found = peek(conn_id)
+    except LightspeedError:
+        return False
+    stored = found.stored
+    if stored is None or stored.settings.destination != copy.destination:
+        return False
+    if found.ledger.knows(copy.refresh_token):
+        return True
+    if stored.origin.startswith("row:"):
+        return stored.settings.refresh_token == copy.refresh_token
+    return is_named and found.ledger.token is not None and not copy.refresh_token
+
+
+def _account(settings: ConnectionSettings, source: LedgerTokenSource) -> str:
+    from airflow_provider_lightspeed.client.rest import RSeriesClient
+    from airflow_provider_lightspeed.client.transport import RequestsTransport
+
+    client = RSeriesClient(
+        host=settings.host, tokens=source, transport=RequestsTransport(), account_id=settings.account_id
+    )
+    account = client.get("/Account").get("Account")
+    name = account.get("name") if isinstance(account, Mapping) else None
+    return f"Connected to {name or 'the account'} (account {client.account_id})"

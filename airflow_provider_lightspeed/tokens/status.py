@@ -1,0 +1,116 @@
+"""The state of every Lightspeed connection, for people: no secret in it."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from datetime import datetime
+
+from airflow_provider_lightspeed.auth.ledger import Ledger
+from airflow_provider_lightspeed.auth.step import inherits, is_moved, owns, server_time
+from airflow_provider_lightspeed.clock import Clock, SystemClock
+from airflow_provider_lightspeed.compat import new_session
+from airflow_provider_lightspeed.exceptions import LightspeedError
+from airflow_provider_lightspeed.provider_info import CONNECTION_TYPE
+from airflow_provider_lightspeed.tokens.home import Stored
+from airflow_provider_lightspeed.tokens.journal import LAPSE_WARNING
+from airflow_provider_lightspeed.tokens.store import LEDGER_SUFFIX, LEDGER_TYPE, Snapshot, peek
+
+_PREFIX = "AIRFLOW_CONN_"
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """One connection's state.
+
+    :param source: where Airflow reads the connection: metadata database, environment variable, or a secrets backend.
+    :param token: ``fresh``, ``stale``, ``expired``, or ``none`` before the first refresh.
+    :param attention: what a person should do something about, empty if nothing.
+    """
+
+    conn_id: str
+    source: str = ""
+    account_id: str = ""
+    scope: str = ""
+    token: str = "none"  # noqa: S105 - a state
+    expires_at: datetime | None = None
+    refreshed_at: datetime | None = None
+    refreshed_by: str = ""
+    lapses_at: datetime | None = None
+    generation: int = 0
+    attention: tuple[str, ...] = ()
+
+
+def connection_ids() -> list[str]:
+    """Return the IDs of all Lightspeed connections that can be listed.
+
+    Rows of the metadata database, environment variables, and connections of a secrets backend that were ever refreshed;
+    a secrets backend itself cannot be listed.
+    """
+    from airflow.models.connection import Connection
+    from sqlalchemy import select
+
+    session = new_session()
+    try:
+        kinds = (CONNECTION_TYPE, LEDGER_TYPE)
+        rows = session.execute(
+            select(Connection.conn_id, Connection.conn_type).where(Connection.conn_type.in_(kinds))
+        ).all()
+    finally:
+        session.close()
+    found = {conn_id.removesuffix(LEDGER_SUFFIX) if kind == LEDGER_TYPE else conn_id for conn_id, kind in rows}
+    known = {conn_id.upper() for conn_id in found}
+    for name, value in os.environ.items():
+        looks = value.startswith(f"{CONNECTION_TYPE}:") or f'"{CONNECTION_TYPE}"' in value.replace(" ", "")
+        if name.startswith(_PREFIX) and looks and name.removeprefix(_PREFIX) not in known:
+            found.add(name.removeprefix(_PREFIX).lower())
+    return sorted(found)
+
+
+def status(conn_id: str, clock: Clock | None = None) -> Status:
+    """Return one connection's state."""
+    try:
+        found = peek(conn_id)
+    except LightspeedError as error:
+        return Status(conn_id, attention=(str(error),))
+    if found.stored is None:
+        return Status(conn_id, attention=("the connection is gone; its tokens are left over",))
+    ledger, settings = found.ledger, found.stored.settings
+    now = server_time(ledger, found.now or (clock or SystemClock()).now())
+    token = ledger.token
+    return Status(
+        conn_id,
+        source=found.stored.source,
+        account_id=(token and token.account_id) or settings.account_id or "",
+        scope=" ".join((token and token.scope) or settings.scope),
+        token=token.state(now).value if token else "none",
+        expires_at=token.expires_at if token else None,
+        refreshed_at=ledger.refreshed_at,
+        refreshed_by=ledger.refreshed_by,
+        lapses_at=ledger.lapses_at,
+        generation=ledger.generation,
+        attention=tuple(_attention(found, found.stored, ledger, now)),
+    )
+
+
+def _attention(found: Snapshot, stored: Stored, ledger: Ledger, now: datetime) -> list[str]:
+    settings = stored.settings
+    remarks = []
+    if ledger.failure and ledger.failed_with == ledger.identity(settings):
+        remarks.append(f"Lightspeed said {ledger.failure.value}: correct the connection or reconnect")
+    if not settings.refresh_token and not ledger.token:
+        remarks.append("no refresh token: connect")
+    if is_moved(ledger, settings) and not ledger.is_news(settings.refresh_token):
+        remarks.append("host, auth_url or client ID changed since the tokens were issued: reconnect")
+    if not inherits(ledger, settings, stored.place):
+        remarks.append("created anew since the tokens were issued: reconnect")
+    if not owns(ledger, stored.place):
+        remarks.append(f"tokens belong to deployment {ledger.owner!r}: take over or reconnect")
+    if ledger.lapses_at and ledger.lapses_at - now < LAPSE_WARNING:
+        days = (ledger.lapses_at - now).days
+        remarks.append("the grant has lapsed" if days < 0 else f"the grant lapses in {days} days: refresh")
+    if stored.shadowed:
+        remarks.append(f"a row of this ID in the metadata database is not used: the {stored.source} comes first")
+    if found.rolled_back:
+        remarks.append("the companion connection was overwritten with an older one; the next refresh puts it right")
+    return remarks

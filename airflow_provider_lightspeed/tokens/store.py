@@ -1,0 +1,285 @@
+"""The token ledger in the metadata database: read, locked, compared and swapped.
+
+It is kept twice, in one transaction: in a companion connection, which tasks can read, and in a variable, which is the
+safety copy: tools rewrite connections (an import of an old export, ``rotate-fernet-key`` while a refresh commits) and
+would put an old ledger in place of the new one. The higher generation counts. Both are encrypted with Airflow's Fernet
+key. The variable also holds the grant attempts, recorded in transactions of their own while the lock is held.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext, suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from airflow_provider_lightspeed.auth.codec import dump, load
+from airflow_provider_lightspeed.auth.ledger import Ledger
+from airflow_provider_lightspeed.compat import new_session
+from airflow_provider_lightspeed.exceptions import LightspeedDataError, RefreshPending
+from airflow_provider_lightspeed.redact import Secret
+from airflow_provider_lightspeed.tokens.home import Stored, find, select_row
+
+if TYPE_CHECKING:
+    from sqlalchemy.orm import Session
+
+LEDGER_SUFFIX: Final = "__lightspeed_tokens"
+LEDGER_TYPE: Final = "lightspeed_tokens"
+#: Seconds a statement may wait for somebody else's lock.
+LOCK_TIMEOUT: Final = 5
+#: Seconds after which the server ends a session that holds the lock and does nothing; above the grant's time-out.
+IDLE_TIMEOUT: Final = 30
+
+
+def ledger_id(conn_id: str) -> str:
+    """Return the ID of the companion connection, and the key of the variable, that hold the ledger."""
+    return conn_id + LEDGER_SUFFIX
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """A connection with its ledger at one moment.
+
+    :param ledger: the truth: the newer of the two copies.
+    :param visible: what the companion connection says, and with it every task.
+    :param now: the database server's clock, which all processes share; ``None`` on SQLite.
+    """
+
+    ledger: Ledger
+    visible: Ledger
+    stored: Stored | None
+    attempts: tuple[datetime, ...] = ()
+    now: datetime | None = None
+
+    @property
+    def rolled_back(self) -> bool:
+        """Somebody put an old ledger in place of the new one, or deleted it."""
+        return self.visible.generation < self.ledger.generation
+
+
+def peek(conn_id: str) -> Snapshot:
+    """Return ledger and connection without a lock; a connection that has no ledger yet gets an empty one."""
+    session = new_session()
+    try:
+        return _snapshot(session, conn_id, select_row(session, ledger_id(conn_id)))
+    finally:
+        session.close()
+
+
+@contextmanager
+def locked_ledger(conn_id: str) -> Iterator[LockedLedger]:
+    """Hold the ledger's row lock (SQLite: a file lock) in a session of its own.
+
+    :raises RefreshPending: somebody else holds it.
+    """
+    locked = LockedLedger(conn_id)
+    try:
+        with _file_lock(locked.database, conn_id) if locked.dialect == "sqlite" else nullcontext():
+            yield locked
+    finally:
+        locked.close()
+
+
+class LockedLedger:
+    """The ledger while its lock is held: from :meth:`read` to the commit of :meth:`save`."""
+
+    def __init__(self, conn_id: str) -> None:
+        self._conn_id = conn_id
+        self._session = new_session()
+        bind = self._session.get_bind()
+        self.dialect = bind.dialect.name
+        self.database = bind.engine.url.database
+
+    def close(self) -> None:
+        """Let go."""
+        self._session.close()
+
+    def reopen(self) -> None:
+        """Go on with another database session after this one has died."""
+        with suppress(Exception):
+            self._session.close()
+        self._session = new_session()
+
+    def read(self) -> Snapshot:
+        """Take the row lock, at once or not at all, and return what is stored now.
+
+        :raises RefreshPending: another process holds it.
+        """
+        from sqlalchemy.exc import IntegrityError, OperationalError
+
+        try:
+            self._limit_waiting()
+            row = select_row(self._session, ledger_id(self._conn_id), lock=True, nowait=True)
+            if row is None:
+                _add_companion(self._session, self._conn_id)
+                self._session.commit()
+                self._limit_waiting()
+                row = select_row(self._session, ledger_id(self._conn_id), lock=True, nowait=True)
+        except (OperationalError, IntegrityError) as error:
+            self._session.rollback()
+            msg = f"connection {self._conn_id!r}: another process holds the token ledger"
+            raise RefreshPending(msg, conn_id=self._conn_id, retry_after=1.0) from error
+        found = _snapshot(self._session, self._conn_id, row)
+        if self.dialect == "sqlite":  # the file lock guards; an open transaction would stop every other writer
+            self._session.rollback()
+        return found
+
+    def record(self, ledger: Ledger, attempts: tuple[datetime, ...]) -> None:
+        """Commit the grant attempts, before the grant is sent; the lock stays held."""
+        session = new_session()
+        try:
+            _write_copy(session, self._conn_id, ledger, attempts)
+            session.commit()
+        finally:
+            session.close()
+
+    def save(self, ledger: Ledger, stored: Stored, *, expected: int) -> bool:
+        """Commit ``ledger`` if the stored generation still is ``expected``; say whether it was.
+
+        A rotated refresh token is written back to the user's own row in the same transaction, and what was committed
+        is read back on another database connection. Saving the same ledger twice does no harm.
+
+        :raises sqlalchemy.exc.DBAPIError: the database did not do it; after :meth:`reopen`, try again.
+        :raises LightspeedDataError: what was committed is not what is read.
+        """
+        self._limit_waiting()
+        row = select_row(self._session, ledger_id(self._conn_id), lock=True)
+        if row is None:
+            row = _add_companion(self._session, self._conn_id)
+        copy, attempts = _read_copy(self._session, self._conn_id, lock=self.dialect != "sqlite")
+        present = max(_ledger_of(row), copy, key=lambda each: each.generation)
+        if present.generation != expected and present != ledger:
+            self._session.rollback()
+            return False
+        row.set_extra(json.dumps(dump(ledger)))
+        _write_copy(self._session, self._conn_id, ledger, attempts)
+        if ledger.generation != expected and ledger.token and stored.origin.startswith("row:"):
+            self._write_back(ledger.token.refresh_token, ledger.token.account_id)
+        self._commit(ledger)
+        return True
+
+    def _commit(self, ledger: Ledger) -> None:
+        other = new_session()
+        try:
+            other.connection()  # taken from the pool before the commit gives ours back: it is another one
+            self._session.commit()
+            if _ledger_of(select_row(other, ledger_id(self._conn_id))).generation < ledger.generation:
+                msg = f"connection {self._conn_id!r}: the database committed a token and then does not have it"
+                raise LightspeedDataError(msg, conn_id=self._conn_id)
+        finally:
+            other.close()
+
+    def _write_back(self, refresh_token: Secret, account_id: str | None) -> None:
+        row = select_row(self._session, self._conn_id, lock=True)
+        if row is None:
+            return
+        extra = json.loads(row.extra) if row.extra else {}
+        extra["refresh_token"] = refresh_token.reveal()
+        if account_id and not extra.get("account_id"):
+            extra["account_id"] = account_id
+        row.set_extra(json.dumps(extra))
+
+    def _limit_waiting(self) -> None:
+        from sqlalchemy import text
+
+        if self.dialect == "postgresql":  # LOCAL: the pooled connection goes back as it came
+            self._session.execute(text(f"SET LOCAL lock_timeout = '{LOCK_TIMEOUT}s'"))
+            self._session.execute(text(f"SET LOCAL idle_in_transaction_session_timeout = '{IDLE_TIMEOUT}s'"))
+        elif self.dialect == "mysql" and not self._session.in_transaction():
+            # MySQL has no LOCAL for these: the connection does not go back to the pool.
+            connection = self._session.connection()
+            connection.detach()
+            connection.execute(
+                text(f"SET SESSION wait_timeout = {IDLE_TIMEOUT}, innodb_lock_wait_timeout = {LOCK_TIMEOUT}")
+            )
+
+
+def _snapshot(session: Session, conn_id: str, row: Any | None) -> Snapshot:
+    visible = _ledger_of(row)
+    copy, attempts = _read_copy(session, conn_id)
+    ledger = copy if copy.generation > visible.generation else visible
+    return Snapshot(ledger, visible, find(session, conn_id), attempts, _database_time(session))
+
+
+def _ledger_of(row: Any | None) -> Ledger:
+    return load(json.loads(row.extra) if row is not None and row.extra else {})
+
+
+def _database_time(session: Session) -> datetime | None:
+    """Workers' clocks may be an hour wrong; the database's is one for all."""
+    from sqlalchemy import text
+
+    dialect = session.get_bind().dialect.name
+    query = {"postgresql": "SELECT clock_timestamp()", "mysql": "SELECT utc_timestamp(6)"}.get(dialect)
+    if query is None:
+        return None
+    moment: datetime = session.scalar(text(query))
+    return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+def _add_companion(session: Session, conn_id: str) -> Any:
+    from airflow.models.connection import Connection
+
+    stored = find(session, conn_id)
+    fields: dict[str, Any] = {"team_name": stored.team} if stored and stored.team else {}
+    row = Connection(
+        conn_id=ledger_id(conn_id),
+        conn_type=LEDGER_TYPE,
+        description=f"Tokens of {conn_id}, kept by airflow-provider-lightspeed. Do not edit.",
+        **fields,
+    )
+    session.add(row)
+    return row
+
+
+def _read_copy(session: Session, conn_id: str, *, lock: bool = False) -> tuple[Ledger, tuple[datetime, ...]]:
+    from airflow.models.crypto import get_fernet
+    from airflow.models.variable import Variable
+    from sqlalchemy import select
+
+    # By column: the ORM object hands its value to Airflow's masker, whose pattern would grow with every rotation.
+    column = Variable.__table__.c
+    query = select(column.val, column.is_encrypted).where(column.key == ledger_id(conn_id))
+    found = session.execute(query.with_for_update() if lock else query).first()
+    if found is None:
+        return Ledger(), ()
+    text = get_fernet().decrypt(found[0].encode()).decode() if found[1] else found[0]
+    data = json.loads(text)
+    return load(data["ledger"]), tuple(datetime.fromisoformat(at) for at in data["attempts"])
+
+
+def _write_copy(session: Session, conn_id: str, ledger: Ledger, attempts: tuple[datetime, ...]) -> None:
+    from airflow.models.crypto import get_fernet
+    from airflow.models.variable import Variable
+    from sqlalchemy import update
+
+    fernet = get_fernet()
+    text = json.dumps({"ledger": dump(ledger), "attempts": [at.isoformat() for at in attempts]})
+    values = {"val": fernet.encrypt(text.encode()).decode(), "is_encrypted": fernet.is_encrypted}
+    key, table = ledger_id(conn_id), Variable.__table__
+    done: Any = session.execute(update(table).where(table.c.key == key).values(values))
+    if not done.rowcount:
+        about = f"Safety copy of connection {key}, kept by airflow-provider-lightspeed. Do not edit."
+        session.add(Variable(key=key, val=text, description=about))  # type: ignore[no-untyped-call]
+        session.flush()
+
+
+@contextmanager
+def _file_lock(database: str | None, conn_id: str) -> Iterator[None]:
+    """SQLite locks whole databases: a long write transaction would stop the scheduler."""
+    from filelock import FileLock, Timeout
+
+    name = "".join(letter if letter.isalnum() else "_" for letter in conn_id)
+    lock = FileLock(f"{Path(database or 'airflow.db')}.lightspeed-{name}.lock", timeout=0)
+    try:
+        lock.acquire()
+    except Timeout as error:
+        msg = f"connection {conn_id!r}: another process is refreshing the token"
+        raise RefreshPending(msg, conn_id=conn_id, retry_after=1.0) from error
+    try:
+        yield
+    finally:
+        lock.release()
