@@ -12,7 +12,7 @@ UNIT  := tests/unit tests/contract
 WHOLE := tests/integration tests/system
 JOBS  := -n auto --maxprocesses=4
 
-.PHONY: help demo ui test test-unit test-unit-2 test-system test-browser bench lint format types check-data clean
+.PHONY: help demo ui test test-unit test-unit-2 test-system test-browser bench soak lint format types check-data clean
 
 help: ## Show this help
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -46,6 +46,11 @@ test-browser: .venv/.ready ## The pages in a real browser (installs Debian's chr
 
 bench: .venv/.ready ## Measure throughput, memory and start-up cost (BENCH_ARGS=--short for a quick look)
 	@$(PY) -m bench $(BENCH_ARGS)
+
+soak: .venv/.ready .venv-2.11/.ready ## Long proofs of the token ledger: load, failures, kills, saves, on both Airflows (SOAK_ARGS=--short: minutes)
+	@sh tools/install_mariadb.sh
+	@$(PY) -m soak $(SOAK_ARGS)
+	@$(PY2) -m soak $(SOAK_ARGS)
 
 lint: .venv/.ready ## Ruff (check and format) and the import contracts
 	.venv/bin/ruff check

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import secrets
+import signal
 import socket
 import subprocess
 import sys
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Final, Self
+from typing import Any, Final, Self
+
+import requests
 
 from tools.airflow_api import AirflowApi, AirflowApiError, wait_until
 
@@ -32,17 +36,26 @@ class AirflowStack:
     :param home: becomes ``AIRFLOW_HOME``; holds database, logs and the admin's password.
     :param dags: the DAGs folder.
     :param config: further settings, ``section__key`` to value.
+    :param environment: further variables for all processes.
+    :param path: below which the API server is mounted, such as ``/airflow``.
     """
 
     def __init__(
-        self, home: Path, dags: Path, *, port: int | None = None, config: Mapping[str, str] | None = None
+        self,
+        home: Path,
+        dags: Path,
+        *,
+        port: int | None = None,
+        config: Mapping[str, str] | None = None,
+        environment: Mapping[str, str] | None = None,
+        path: str = "",
     ) -> None:
         self.home = home
         self.port = port or free_port()
-        self.url = f"http://127.0.0.1:{self.port}"
+        self.url = f"http://127.0.0.1:{self.port}{path}"
         self.password = secrets.token_urlsafe(12)
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
-        self._environment = self._make_environment(dags, config or {})
+        self._environment = self._make_environment(dags, config or {}) | dict(environment or {})
         self.api = AirflowApi(self.url, USER, self.password, alive=self.check)
 
     def _make_environment(self, dags: Path, config: Mapping[str, str]) -> dict[str, str]:
@@ -103,15 +116,62 @@ class AirflowStack:
         (self.home / "passwords.json").write_text(json.dumps({USER: self.password}))
         self.run("db", "migrate")
         for name in PROCESSES:
-            log = (self.home / f"{name}.log").open("ab")
-            command = [sys.executable, "-m", "airflow", name]
-            # A session of its own: the whole group, task processes included, can be ended by id.
-            self._processes[name] = subprocess.Popen(
-                command, env=self._environment, stdout=log, stderr=log, stdin=subprocess.DEVNULL, start_new_session=True
-            )
-            log.close()
-        wait_until("Airflow healthy", self._healthy, timeout=120)
+            self._launch(name)
+        wait_until("Airflow healthy", self._healthy, timeout=180)
         return self
+
+    def _launch(self, name: str) -> None:
+        log = (self.home / f"{name}.log").open("ab")
+        command = [sys.executable, "-m", "airflow", name]
+        # A session of its own: the whole group, task processes included, can be ended by id.
+        self._processes[name] = subprocess.Popen(
+            command, env=self._environment, stdout=log, stderr=log, stdin=subprocess.DEVNULL, start_new_session=True
+        )
+        log.close()
+
+    def kill(self, name: str) -> None:
+        """``kill -9`` one of the processes with all that it started."""
+        process = self._processes.pop(name)
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+
+    def restart(self, name: str) -> None:
+        """Start a killed process anew and wait until all are healthy."""
+        self._launch(name)
+        wait_until("Airflow healthy", self._healthy, timeout=180)
+
+    def stored_extra(self, conn_id: str) -> dict[str, Any] | None:
+        """Return a connection's extra as it lies in the database, decrypted; ``None`` without such a row."""
+        import sqlalchemy
+        from cryptography.fernet import Fernet
+
+        engine = sqlalchemy.create_engine(self._environment["AIRFLOW__DATABASE__SQL_ALCHEMY_CONN"])
+        try:
+            with engine.connect() as connection:
+                query = sqlalchemy.text("SELECT extra FROM connection WHERE conn_id = :conn_id")
+                text = connection.execute(query, {"conn_id": conn_id}).scalar()
+        finally:
+            engine.dispose()
+        if text is None:
+            return None
+        found: dict[str, Any] = json.loads(Fernet(self._environment["AIRFLOW__CORE__FERNET_KEY"]).decrypt(text))
+        return found
+
+    def seen(self, conn_id: str) -> str:
+        """Return the hash that a task would send: of the stored access token, or of the first refresh token."""
+        ledger, own = self.stored_extra(f"{conn_id}__lightspeed_tokens"), self.stored_extra(conn_id) or {}
+        token = (ledger or {}).get("token")
+        held = token["access_token"] if token else own["refresh_token"]
+        return hashlib.sha256(held.encode()).hexdigest()
+
+    def refresh(self, conn_id: str) -> str:
+        """Ask the refresh trigger as a task would and return the outcome; ``unanswered`` if the server went away."""
+        try:
+            body = {"seen": self.seen(conn_id)}
+            reply = requests.post(f"{self.url}/lightspeed/refresh/{conn_id}", json=body, timeout=60)
+        except requests.RequestException:
+            return "unanswered"
+        return str(reply.json()["outcome"])
 
     def _healthy(self) -> bool | None:
         self.check()
@@ -129,8 +189,6 @@ class AirflowStack:
 
     def stop(self) -> None:
         """End the processes, the scheduler's task processes included."""
-        import signal
-
         self.api.close()
         for process in self._processes.values():
             if process.poll() is None:

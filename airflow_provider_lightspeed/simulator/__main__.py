@@ -51,6 +51,9 @@ def parser() -> argparse.ArgumentParser:
     oauth.add_argument("--redirect-uri", default=Settings().redirect_uri, help="https, or http on loopback")
     oauth.add_argument("--scope", default="employee:all", help="of grants made with --grant")
     oauth.add_argument("--token-life", type=float, default=OAuthRules().token_life, help="seconds")
+    oauth.add_argument(
+        "--refreshes-per-minute", type=int, default=OAuthRules().refreshes, help="of one grant; then 429"
+    )
     oauth.add_argument("--rotation", type=Rotation, choices=list(Rotation), default=Rotation.DEFERRED)
     oauth.add_argument("--siblings", type=Siblings, choices=list(Siblings), default=Siblings.LIVE)
     oauth.add_argument("--old-access", type=OldAccess, choices=list(OldAccess), default=OldAccess.LIVE)
@@ -67,7 +70,7 @@ def settings_of(arguments: argparse.Namespace) -> Settings:
         client_id=arguments.client_id,
         client_secret=arguments.client_secret,
         redirect_uri=arguments.redirect_uri,
-        oauth=OAuthRules(rotation=rotation, token_life=arguments.token_life),
+        oauth=OAuthRules(rotation=rotation, token_life=arguments.token_life, refreshes=arguments.refreshes_per_minute),
         latency=arguments.latency_ms / 1000,
         limits=not arguments.no_limits,
         auto_approve=arguments.auto_approve,

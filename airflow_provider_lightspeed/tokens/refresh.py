@@ -65,7 +65,7 @@ class Refresher:
     """Refreshes connections under their ledger's lock.
 
     :param exchange: sends one OAuth request and returns the reply; raises ``Unreachable``.
-    :param clock: where the database has no clock of its own (SQLite).
+    :param clock: for durations and pauses; the time of day is the database's.
     :param attempts_per_minute: grants a minute and connection, over all processes.
     """
 
@@ -123,7 +123,7 @@ class Refresher:
         """Return the answer if there is nothing to send."""
         if found.stored is None:
             return Answer(Outcome.NO_MATCH)
-        now = self.now(found)
+        now = found.now
         step = next_step(
             found.ledger,
             found.stored.settings,
@@ -137,10 +137,6 @@ class Refresher:
             return None
         assert step.outcome is not None
         return self.answer(step.outcome, found.ledger, now, retry_after=step.retry_after)
-
-    def now(self, found: Snapshot) -> datetime:
-        """Return the time of the database's clock, where it has one."""
-        return found.now or self.clock.now()
 
     def answer(self, outcome: Outcome, ledger: Ledger, now: datetime, *, retry_after: float = 0.0) -> Answer:
         """Return an answer with what the caller may know of the ledger."""
@@ -198,12 +194,12 @@ class _Flight:
                 if answer.outcome in _EVENTS:
                     journal.record(self._conn_id, answer, self._asker)
                 if answer.outcome is not Outcome.REFRESHED:
-                    journal.warn_of_lapse(self._conn_id, found.ledger, self._refresher.now(found))
+                    journal.warn_of_lapse(self._conn_id, found.ledger, found.now)
                 return answer
 
     def _turn(self, found: Snapshot) -> Answer | None:
         """Do the next step; ``None`` means that this candidate is dead and the next may be tried."""
-        stored, now = found.stored, self._refresher.now(found)
+        stored, now = found.stored, found.now
         if stored is None:
             return Answer(Outcome.NO_MATCH)
         ledger, settings = found.ledger, stored.settings

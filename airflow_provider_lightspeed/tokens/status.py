@@ -8,7 +8,6 @@ from datetime import datetime
 
 from airflow_provider_lightspeed.auth.ledger import Ledger
 from airflow_provider_lightspeed.auth.step import inherits, is_moved, owns, server_time
-from airflow_provider_lightspeed.clock import Clock, SystemClock
 from airflow_provider_lightspeed.compat import new_session
 from airflow_provider_lightspeed.exceptions import LightspeedError
 from airflow_provider_lightspeed.provider_info import CONNECTION_TYPE
@@ -67,7 +66,7 @@ def connection_ids() -> list[str]:
     return sorted(found)
 
 
-def status(conn_id: str, clock: Clock | None = None) -> Status:
+def status(conn_id: str) -> Status:
     """Return one connection's state."""
     try:
         found = peek(conn_id)
@@ -76,7 +75,7 @@ def status(conn_id: str, clock: Clock | None = None) -> Status:
     if found.stored is None:
         return Status(conn_id, attention=("the connection is gone; its tokens are left over",))
     ledger, settings = found.ledger, found.stored.settings
-    now = server_time(ledger, found.now or (clock or SystemClock()).now())
+    now = server_time(ledger, found.now)
     token = ledger.token
     return Status(
         conn_id,

@@ -33,6 +33,12 @@ LOCK_TIMEOUT: Final = 5
 #: Seconds after which the server ends a session that holds the lock and does nothing; above the grant's time-out.
 IDLE_TIMEOUT: Final = 30
 
+_CLOCKS: Final = {
+    "postgresql": "SELECT clock_timestamp()",
+    "mysql": "SELECT utc_timestamp(6)",
+    "sqlite": "SELECT strftime('%Y-%m-%d %H:%M:%f', 'now')",
+}
+
 
 def ledger_id(conn_id: str) -> str:
     """Return the ID of the companion connection, and the key of the variable, that hold the ledger."""
@@ -45,14 +51,14 @@ class Snapshot:
 
     :param ledger: the truth: the newer of the two copies.
     :param visible: what the companion connection says, and with it every task.
-    :param now: the database server's clock, which all processes share; ``None`` on SQLite.
+    :param now: the database's clock, which all processes share.
     """
 
     ledger: Ledger
     visible: Ledger
     stored: Stored | None
-    attempts: tuple[datetime, ...] = ()
-    now: datetime | None = None
+    attempts: tuple[datetime, ...]
+    now: datetime
 
     @property
     def rolled_back(self) -> bool:
@@ -208,15 +214,13 @@ def _ledger_of(row: Any | None) -> Ledger:
     return load(json.loads(row.extra) if row is not None and row.extra else {})
 
 
-def _database_time(session: Session) -> datetime | None:
+def _database_time(session: Session) -> datetime:
     """Workers' clocks may be an hour wrong; the database's is one for all."""
     from sqlalchemy import text
 
-    dialect = session.get_bind().dialect.name
-    query = {"postgresql": "SELECT clock_timestamp()", "mysql": "SELECT utc_timestamp(6)"}.get(dialect)
-    if query is None:
-        return None
-    moment: datetime = session.scalar(text(query))
+    moment: datetime | str = session.scalar(text(_CLOCKS[session.get_bind().dialect.name]))
+    if isinstance(moment, str):
+        moment = datetime.fromisoformat(moment)
     return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 

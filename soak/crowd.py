@@ -1,0 +1,68 @@
+"""One worker process of a crowd: several tasks, as threads with a hook each, read the API until the time is over.
+
+Its clock may be wrong: ``SOAK_SKEW`` seconds are added to everything that this package takes for the time of day.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import threading
+import time
+from collections import Counter
+from datetime import timedelta
+
+from airflow_provider_lightspeed.clock import SystemClock
+from airflow_provider_lightspeed.exceptions import LightspeedError
+
+#: Seconds between two requests of a task.
+PACE = 0.5
+
+
+def bend_the_clock() -> None:
+    """Shift the time of day that the package reads in this process."""
+    skew = timedelta(seconds=float(os.environ.get("SOAK_SKEW", "0")))
+    true = SystemClock.now
+    SystemClock.now = lambda self: true(self) + skew  # type: ignore[method-assign]
+
+
+def work(seconds: float) -> int:
+    """Read the API for so long; return how many requests there were."""
+    from airflow_provider_lightspeed.hooks.lightspeed import LightspeedHook
+
+    hook, done, end = LightspeedHook(), 0, time.monotonic() + seconds
+    while time.monotonic() < end:
+        hook.count("Shop")
+        done += 1
+        time.sleep(PACE)
+    return done
+
+
+def main(seconds: float, threads: int) -> None:
+    """Run the tasks and print what became of them."""
+    from airflow_provider_lightspeed.hooks.lightspeed import LightspeedHook
+
+    bend_the_clock()
+    assert LightspeedHook  # imported before the start
+    print("ready", flush=True)
+    sys.stdin.readline()
+    ended: Counter[str] = Counter()
+
+    def task() -> None:
+        try:
+            ended["requests"] += work(seconds)
+            ended["success"] += 1
+        except LightspeedError as error:
+            ended[type(error).__name__] += 1
+
+    running = [threading.Thread(target=task) for _ in range(threads)]
+    for thread in running:
+        thread.start()
+    for thread in running:
+        thread.join()
+    print(json.dumps(ended), flush=True)
+
+
+if __name__ == "__main__":
+    main(float(sys.argv[1]), int(sys.argv[2]))

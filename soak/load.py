@@ -1,0 +1,90 @@
+"""The crowd: 64 tasks in 16 worker processes on one grant, in good and in bad days."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections import Counter
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, Final
+
+from airflow_provider_lightspeed.simulator.testing import SimulatorProcess
+from soak.report import Size, refreshes_per_minute
+from tools.deployment import Deployment, deployed, finish, release
+
+SHOP: Final = {"sales": 20, "items": 5, "customers": 5, "days": 3, "no_limits": True}
+DEAD: Final = ("dead_refresh_tokens", "unknown_refresh_tokens", "foreign_refresh_tokens")
+
+
+def judge_grants(simulator: SimulatorProcess, life: float) -> dict[str, Any]:
+    """Return the grants issued beside those that the time between first and last request needs."""
+    requests = simulator.audit("api")["requests"]
+    seconds = requests[-1]["at"] - requests[0]["at"]
+    counters = simulator.counters()
+    needed, made = math.ceil(seconds / life), int(counters.get("refreshes", 0))
+    dead = int(sum(counters.get(name, 0) for name in DEAD))
+    return {
+        "seconds": round(seconds),
+        "requests": len(requests),
+        "grants": made,
+        "grants_needed": needed,
+        "dead_attempts": dead,
+        "ok": abs(made - needed) <= 1 and dead == 0,
+    }
+
+
+def crowd(deployment: Deployment, size: Size, seconds: float, *, skew: float = 0.0) -> Counter[str]:
+    """Run the tasks in worker processes that reach the database, half of them with a clock behind, half ahead."""
+    workers = [
+        deployment.start(
+            "-m", "soak.crowd", str(seconds), str(size.tasks // size.workers), SOAK_SKEW=str(skew * (-1) ** number)
+        )
+        for number in range(size.workers)
+    ]
+    release(workers)
+    total: Counter[str] = Counter()
+    for status, line in map(finish, workers):
+        total.update(json.loads(line) if status == 0 else {"died": 1})
+    return total
+
+
+def storms(size: Size, folder: Path) -> dict[str, Any]:
+    """Tasks that reach the database (Airflow 2.11, CLI): one grant per token life, on each database."""
+    report: dict[str, Any] = {}
+    for kind in size.databases:
+        with deployed(kind, folder / kind) as deployment:
+            for name, skew in (("right clocks", 0.0), ("clocks an hour wrong", 3600.0)):
+                with SimulatorProcess(**SHOP, token_life=size.life) as simulator:
+                    deployment.connect(simulator)
+                    ended = crowd(deployment, size, size.seconds, skew=skew)
+                    found = judge_grants(simulator, size.life) | {"tasks": dict(ended)}
+                    found["ok"] &= ended["success"] == size.tasks
+                    report[f"{kind}, {name}"] = found
+                deployment.forget()
+    return report
+
+
+def bad_days(size: Size, folder: Path) -> dict[str, Any]:
+    """The same tasks with a regenerated secret, a dead grant, a token endpoint that is down, and one that hangs."""
+    down = {"action": "status", "path": "/oauth/token", "status": 503, "count": None}
+    hangs = {"action": "hang", "path": "/oauth/token", "seconds": 60, "count": None}
+    days: Mapping[str, Callable[[SimulatorProcess], object]] = {
+        "regenerated secret": lambda simulator: simulator.call("POST", "clients", {"regenerate_secret": True}),
+        "dead grant": lambda simulator: simulator.revoke(),
+        "token endpoint down": lambda simulator: simulator.faults(down),
+        "token endpoint hangs 60 s": lambda simulator: simulator.faults(hangs),
+    }
+    report: dict[str, Any] = {}
+    with deployed(size.databases[-1], folder) as deployment:
+        for name, spoil in days.items():
+            with SimulatorProcess(**SHOP, token_life=size.life) as simulator:
+                deployment.connect(simulator)
+                spoil(simulator)
+                ended = crowd(deployment, size, size.bad_seconds)
+                calls = [entry["at"] for entry in simulator.audit("token")["requests"]]
+                sticky = not name.startswith("token endpoint")
+                found = {"token_calls": len(calls), "most_a_minute": refreshes_per_minute(calls), "tasks": dict(ended)}
+                report[name] = found | {"ok": len(calls) == 1 if sticky else 1 <= found["most_a_minute"] <= 4}
+            deployment.forget()
+    return report

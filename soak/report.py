@@ -1,0 +1,53 @@
+"""How much of everything, and what is counted."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Size:
+    """How long and how wide a soak is.
+
+    :param life: seconds that an access token lives.
+    :param seconds: how long the crowd reads.
+    :param bad_seconds: how long it tries on bad days.
+    :param kills: per rotation profile.
+    """
+
+    tasks: int = 64
+    workers: int = 16
+    life: float = 15.0
+    seconds: float = 180.0
+    bad_seconds: float = 120.0
+    databases: tuple[str, ...] = ("sqlite", "mariadb", "postgres")
+    kills: int = 300
+    saves: int = 200
+    waiters: int = 200
+    api_servers: tuple[int, ...] = (1, 4)
+
+
+WHOLE = Size()
+SHORT = Size(
+    tasks=8,
+    workers=4,
+    seconds=35.0,
+    bad_seconds=20.0,
+    databases=("postgres",),
+    kills=25,
+    saves=20,
+    waiters=50,
+    api_servers=(2,),
+)
+
+
+def refreshes_per_minute(moments: Sequence[float]) -> int:
+    """Return the largest number of moments within any 60 seconds."""
+    return max((sum(start <= other < start + 60 for other in moments) for start in moments), default=0)
+
+
+def percentile(values: Sequence[float], share: float) -> float:
+    """Return the value below which this share of all lies (nearest rank)."""
+    ordered = sorted(values)
+    return ordered[min(len(ordered) - 1, int(share * len(ordered)))]

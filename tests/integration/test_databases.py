@@ -1,0 +1,183 @@
+"""The token ledger on real databases, with several real processes, some of them killed."""
+
+from __future__ import annotations
+
+import json
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from airflow_provider_lightspeed.simulator.testing import SimulatorProcess
+from tools.databases import DATABASES, available
+from tools.deployment import Deployment, deployed, finish, release
+
+pytestmark = [pytest.mark.timeout(300), pytest.mark.filterwarnings("ignore:XDG_RUNTIME_DIR")]
+LEDGER = "lightspeed_default__lightspeed_tokens"
+
+WORKER = """
+import sys
+from airflow_provider_lightspeed.hooks.lightspeed import LightspeedHook
+hook = LightspeedHook()
+print("ready", flush=True)
+sys.stdin.readline()
+print(hook.count("Sale"), flush=True)
+"""
+
+#: A refresh whose exchange does something between the server's answer and the commit.
+MEANWHILE = """
+import sys
+from airflow_provider_lightspeed.auth.step import Claim
+from airflow_provider_lightspeed.compat import new_session
+from airflow_provider_lightspeed.tokens.refresh import Refresher, default_exchange
+from airflow_provider_lightspeed.tokens.store import peek
+exchange, times = default_exchange(), []
+def meanwhile():
+    {meanwhile}
+def slow(request):
+    reply = exchange(request)
+    times.append(1)
+    if len(times) == 1:
+        meanwhile()
+    return reply
+found = peek("lightspeed_default")
+held = found.ledger.token.access_token if found.ledger.token else found.stored.settings.refresh_token
+claim = Claim(held.fingerprint())
+print("ready", flush=True)
+sys.stdin.readline()
+print(Refresher(slow).refresh("lightspeed_default", claim).outcome.value, flush=True)
+"""
+
+DIE = "import os, signal; os.kill(os.getpid(), signal.SIGKILL)"
+
+#: What a person's *Save* does while a grant is on its way: another session changes the user's own row.
+EDIT_THE_FORM = """
+    import json
+    from airflow.models.connection import Connection
+    session = new_session()
+    row = session.query(Connection).filter(Connection.conn_id == "lightspeed_default").one()
+    row.set_extra(json.dumps({**json.loads(row.extra), "scope": "employee:reports"}))
+    session.commit()
+"""
+
+#: The database ends our session (it was idle too long, a failover, an operator), and another process refreshes.
+LOSE_THE_SESSION = """
+    from sqlalchemy import text
+    session = new_session()
+    session.execute(text("SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+                         " WHERE state = 'idle in transaction' AND pid <> pg_backend_pid()"))
+    session.commit()
+    print("other:", Refresher().refresh("lightspeed_default", claim).outcome.value)
+"""
+
+
+@pytest.fixture(scope="module", params=list(DATABASES))
+def deployment(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
+    if request.param not in available():
+        pytest.skip(f"{request.param} is not installed")
+    with deployed(request.param, tmp_path_factory.mktemp(request.param)) as made:
+        yield made
+
+
+@contextmanager
+def connected(deployment: Deployment, **options: Any) -> Iterator[SimulatorProcess]:
+    with SimulatorProcess(sales=50, items=5, customers=5, days=5, no_limits=True, **options) as running:
+        deployment.connect(running)
+        yield running
+    deployment.forget()
+
+
+@pytest.fixture
+def simulator(deployment: Deployment) -> Iterator[SimulatorProcess]:
+    with connected(deployment) as running:
+        yield running
+
+
+def statuses(simulator: SimulatorProcess) -> list[int]:
+    return [entry["status"] for entry in simulator.audit("token")["requests"]]
+
+
+def test_processes_at_the_same_moment_spend_one_refresh_token(
+    deployment: Deployment, simulator: SimulatorProcess
+) -> None:
+    """The lock lets one through; the others find its token. All read the account."""
+    simulator.faults({"action": "slow", "path": "/token", "seconds": 0.5, "count": None})
+    workers = [deployment.start("-c", WORKER) for _ in range(6)]
+    release(workers)
+    assert [finish(worker) for worker in workers] == [(0, "50")] * 6
+    assert statuses(simulator) == [200]
+
+
+def test_process_killed_with_the_grant_in_hand_costs_nobody_the_grant(
+    deployment: Deployment, simulator: SimulatorProcess
+) -> None:
+    """``kill -9`` between the answer and the commit: the next process goes on, and what is stored is alive."""
+    status, _ = finish(deployment.start("-c", MEANWHILE.replace("{meanwhile}", DIE)))
+    assert status == -signal.SIGKILL
+    assert finish(deployment.start("-c", WORKER)) == (0, "50")
+    assert statuses(simulator) == [200, 200]
+    stored = deployment.stored()
+    assert stored["lightspeed_default"]["refresh_token"] == stored[LEDGER]["token"]["refresh_token"]
+
+
+def test_form_saved_during_a_grant_keeps_what_was_typed(deployment: Deployment, simulator: SimulatorProcess) -> None:
+    """The write-back reads the user's row anew, not what it saw before the grant."""
+    assert finish(deployment.start("-c", MEANWHILE.replace("{meanwhile}", EDIT_THE_FORM))) == (0, "refreshed")
+    stored = deployment.stored()
+    assert stored["lightspeed_default"]["scope"] == "employee:reports"
+    assert stored["lightspeed_default"]["refresh_token"] == stored[LEDGER]["token"]["refresh_token"]
+
+
+def test_holder_that_lost_its_session_does_not_overwrite_its_successor(
+    deployment: Deployment, simulator: SimulatorProcess
+) -> None:
+    """Its pair is noted beside the winner's, and the winner's goes on."""
+    if "postgresql" not in deployment.environment["AIRFLOW__DATABASE__SQL_ALCHEMY_CONN"]:
+        pytest.skip("sessions are ended with Postgres' own function")
+    assert finish(deployment.start("-c", MEANWHILE.replace("{meanwhile}", LOSE_THE_SESSION))) == (0, "busy")
+    ledger = deployment.stored()[LEDGER]
+    assert ledger["generation"] == 1
+    assert len(ledger["sibling_tokens"]) == 1
+    assert statuses(simulator) == [200, 200]
+    assert finish(deployment.start("-c", WORKER)) == (0, "50")
+
+
+def test_tokens_lie_encrypted(deployment: Deployment, simulator: SimulatorProcess) -> None:
+    """In the database itself, nothing of a token can be read."""
+    finish(deployment.start("-c", WORKER))
+    token = deployment.stored()["lightspeed_default"]["refresh_token"]
+    raw = deployment.run(
+        "-c",
+        "from sqlalchemy import text; from airflow_provider_lightspeed.compat import new_session\n"
+        "print([tuple(row) for table in ('connection', 'variable')"
+        " for row in new_session().execute(text(f'select * from {table}'))])",
+    )
+    assert raw.count(LEDGER) == 3  # the companion, its copy, and the copy's description
+    assert token not in raw
+    assert simulator.client_secret not in raw
+
+
+def test_tools_that_rewrite_connections_lose_nothing(deployment: Deployment, tmp_path: Path) -> None:
+    """An export imported after later refreshes, the companion deleted, the connection re-applied: the grant goes on."""
+    if "postgresql" not in deployment.environment["AIRFLOW__DATABASE__SQL_ALCHEMY_CONN"]:
+        pytest.skip("what is tested is the same on every database, and Airflow's CLI is slow to start")
+    export = tmp_path / "connections.json"
+    with connected(deployment, token_life=2) as simulator:  # over before the next process is up
+        seed = json.dumps(deployment.stored()["lightspeed_default"])
+        fields = {"conn_type": "lightspeed", "login": simulator.client_id, "password": simulator.client_secret}
+        original = json.dumps({**fields, "host": simulator.base_url, "extra": seed})
+        assert finish(deployment.start("-c", WORKER)) == (0, "50")
+        deployment.airflow("connections", "export", str(export), "--file-format", "json")
+        assert finish(deployment.start("-c", WORKER)) == (0, "50")
+        deployment.airflow("connections", "import", str(export), "--overwrite")
+        assert finish(deployment.start("-c", WORKER)) == (0, "50")
+        deployment.airflow("connections", "delete", LEDGER)
+        assert finish(deployment.start("-c", WORKER)) == (0, "50")
+        deployment.airflow("connections", "delete", "lightspeed_default")
+        deployment.airflow("connections", "add", "lightspeed_default", "--conn-json", original)
+        assert finish(deployment.start("-c", WORKER)) == (0, "50")
+        assert simulator.counters().get("dead_refresh_tokens", 0) == 0
+        assert deployment.stored()[LEDGER]["generation"] == 5

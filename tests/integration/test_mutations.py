@@ -1,0 +1,59 @@
+"""The safety of the ledger hangs on three details. Without any one of them, a test of its own fails."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tools.databases import available
+
+pytestmark = pytest.mark.timeout(300)
+ROOT = Path(__file__).parents[2]
+PACKAGE = "airflow_provider_lightspeed"
+
+MUTATIONS = {
+    "without FOR UPDATE": (
+        "tokens/home.py",
+        "query.with_for_update(nowait=nowait) if lock else query",
+        "query",
+        "integration/test_databases.py",
+        "test_processes_at_the_same_moment_spend_one_refresh_token[postgres]",
+    ),
+    "without populate_existing": (
+        "tokens/home.py",
+        ".execution_options(populate_existing=True)",
+        "",
+        "unit/tokens/test_store.py",
+        "test_locked_row_is_read_anew_even_if_the_session_knows_it",
+    ),
+    "without the compare-and-swap": (
+        "tokens/store.py",
+        "if present.generation != expected and present != ledger:",
+        "if False:",
+        "integration/test_databases.py",
+        "test_holder_that_lost_its_session_does_not_overwrite_its_successor[postgres]",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", list(MUTATIONS))
+def test_a_test_fails(name: str, tmp_path: Path) -> None:
+    """Proves that the tests of ``test_databases`` can fail."""
+    if "postgres" not in available():
+        pytest.skip("Postgres is not installed")
+    file, found, replacement, folder, test = MUTATIONS[name]
+    for part in (PACKAGE, "tests", "tools", "pyproject.toml"):
+        copy = shutil.copytree if (ROOT / part).is_dir() else shutil.copy
+        copy(ROOT / part, tmp_path / part)
+    target = tmp_path / PACKAGE / file
+    source = target.read_text()
+    assert source.count(found) == 1
+    target.write_text(source.replace(found, replacement))
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", f"tests/{folder}::{test}"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 1, done.stdout[-2000:]
+    assert f"FAILED tests/{folder}::{test}" in done.stdout
