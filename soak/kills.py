@@ -7,10 +7,10 @@ take minutes.
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import random
+import select
 import signal
 import subprocess
 import sys
@@ -61,46 +61,78 @@ def kills(size: Size, folder: Path) -> dict[str, Any]:
     return report
 
 
-def _child(report: int) -> None:
-    """Refresh and use the token for ever; write a line per refresh with the window's width, or that the grant is lost."""
-    from airflow import settings
-
-    from airflow_provider_lightspeed.client.transport import Request, RequestsTransport
-    from airflow_provider_lightspeed.exceptions import LightspeedError
-    from airflow_provider_lightspeed.tokens.refresh import Refresher, default_exchange
+def _source(exchange: Any = None) -> Any:
+    from airflow_provider_lightspeed.tokens.refresh import Refresher
     from airflow_provider_lightspeed.tokens.source import DatabaseDesk, LedgerTokenSource
 
-    settings.engine.dispose(close=False)  # the parent's connections are the parent's
+    desk = DatabaseDesk(CONN, refresher=Refresher(exchange, attempts_per_minute=1_000_000))
+    return LedgerTokenSource(desk, mask=lambda _: None, patience=60)
+
+
+def _child(report: int, host: str) -> None:
+    """Refresh and use the token for ever; report each grant sent, each window's width, and that the grant is lost."""
+    from airflow_provider_lightspeed.client.transport import Request, RequestsTransport
+    from airflow_provider_lightspeed.exceptions import LightspeedError
+    from airflow_provider_lightspeed.tokens.refresh import default_exchange
+
+    _drop_connections(close=False)  # the parent's connections are the parent's
     exchange, api, answered = default_exchange(), RequestsTransport(), [0.0]
 
-    def timed(request: Any) -> Any:
+    def watched(request: Any) -> Any:
+        os.write(report, f"sent {os.getpid()}\n".encode())
         reply = exchange(request)
         answered[0] = time.monotonic()
         return reply
 
-    desk = DatabaseDesk(CONN, refresher=Refresher(timed, attempts_per_minute=1_000_000))
-    host = desk.look().settings.host
     while True:
         try:
             answered[0] = 0.0
-            token = LedgerTokenSource(desk, mask=lambda _: None, patience=30).token()
+            token = _source(watched).token()
             if answered[0]:
-                os.write(report, f"{time.monotonic() - answered[0]:.6f}\n".encode())
+                os.write(report, f"window {time.monotonic() - answered[0]:.6f}\n".encode())
             headers = {"Authorization": f"Bearer {token.access_token.reveal()}"}
             api.send(Request("GET", f"{host}/API/V3/Account.json", headers))
         except LightspeedError as error:
-            os.write(report, f"{type(error).__name__}\n".encode())
+            os.write(report, f"error {type(error).__name__}\n".encode())
             time.sleep(0.2)
 
 
-def _fork(report: int) -> int:
+def _drop_connections(*, close: bool) -> None:
+    from airflow import settings
+
+    assert settings.engine is not None
+    settings.engine.dispose(close=close)
+
+
+def _fork(report: int, host: str) -> int:
     pid = os.fork()
     if pid == 0:
         try:
-            _child(report)
+            _child(report, host)
         finally:
             os._exit(1)
     return pid
+
+
+class _Reports:
+    """What the children say, read line by line."""
+
+    def __init__(self) -> None:
+        self._reading, self.writing = os.pipe()
+        self._text = ""
+        self.windows: list[float] = []
+
+    def next(self) -> tuple[str, str]:
+        """Return the next report's kind and value; ``("", "")`` if nobody says anything for a while."""
+        while "\n" not in self._text:
+            if not select.select([self._reading], [], [], 10.0)[0]:
+                return "", ""
+            self._text += os.read(self._reading, 65536).decode()
+        line, self._text = self._text.split("\n", 1)
+        kind, _, value = line.partition(" ")
+        if kind == "window":
+            self.windows.append(float(value))
+        return kind, value
 
 
 def _reseed(base_url: str) -> None:
@@ -119,53 +151,40 @@ def _reseed(base_url: str) -> None:
 
 
 def main(count: int, base_url: str) -> None:
-    """Kill so many processes at random moments, then see whether a fresh one gets a token; print the figures."""
-    import airflow_provider_lightspeed.tokens.refresh  # noqa: F401 - imported once, before the forks
-
+    """Kill so many processes while they refresh, then see whether a fresh one gets a token; print the figures."""
+    _source().token()  # everything is imported once, before the forks
+    _drop_connections(close=True)
     chance = random.Random(count)  # noqa: S311 - when to kill is no secret
-    reading, writing = os.pipe()
-    os.set_blocking(reading, False)
-    running = [_fork(writing) for _ in range(PROCESSES)]
-    windows: list[float] = []
-    lost, text = 0, ""
-    for _ in range(count):
-        time.sleep(chance.uniform(0.02, 0.25))
-        victim = running.pop(chance.randrange(len(running)))
-        os.kill(victim, signal.SIGKILL)
-        os.waitpid(victim, 0)
-        with contextlib.suppress(BlockingIOError):
-            text += os.read(reading, 65536).decode()
-        *lines, text = text.split("\n")
-        windows += [float(line) for line in lines if line[0].isdigit()]
-        if "ReconnectRequired" in lines:
+    reports = _Reports()
+    running = [_fork(reports.writing, base_url) for _ in range(PROCESSES)]
+    killed = lost = 0
+    while killed < count:
+        kind, value = reports.next()
+        if kind == "error" and value == "ReconnectRequired":
             lost += 1
             _reseed(base_url)
-            time.sleep(1.0)  # until everybody has seen it
-            while True:
-                try:
-                    os.read(reading, 65536)
-                except BlockingIOError:
-                    break
-            text = ""
-        running.append(_fork(writing))
+            while reports.next()[0] != "window":  # until the new grant is in use
+                pass
+        if kind != "sent" or int(value) not in running:
+            continue
+        time.sleep(chance.uniform(0.0, 0.08))
+        victim = int(value)
+        os.kill(victim, signal.SIGKILL)
+        os.waitpid(victim, 0)
+        killed += 1
+        running[running.index(victim)] = _fork(reports.writing, base_url)
     for pid in running:
         os.kill(pid, signal.SIGKILL)
         os.waitpid(pid, 0)
-    print(json.dumps({"kills": count, "lost_grants": lost + (not _works()), **_widths(windows)}))
+    print(json.dumps({"kills": count, "lost_grants": lost + (not _works()), **_widths(reports.windows)}))
 
 
 def _works() -> bool:
-    from airflow import settings
-
     from airflow_provider_lightspeed.exceptions import LightspeedError
-    from airflow_provider_lightspeed.tokens.refresh import Refresher
-    from airflow_provider_lightspeed.tokens.source import DatabaseDesk, LedgerTokenSource
 
-    settings.engine.dispose()
     time.sleep(1.1)  # the token is stale: it takes a grant
-    desk = DatabaseDesk(CONN, refresher=Refresher(attempts_per_minute=1_000_000))
     try:
-        LedgerTokenSource(desk, mask=lambda _: None, patience=60).token()
+        _source().token()
     except LightspeedError:
         return False
     return True

@@ -60,12 +60,11 @@ def test_locked_row_is_read_anew_even_if_the_session_knows_it(connection: Connec
     """A plain second select would answer with what the row said before the grant."""
     connection()
     session = new_session()
-    row = select_row(session, CONN)
-    assert row is not None
+    row: Any = select_row(session, CONN)
     rewrite(CONN, port=7)
-    again = select_row(session, CONN, lock=True)
+    again: Any = select_row(session, CONN, lock=True)
     assert again is row
-    assert row.port == 7
+    assert again.port == 7
     session.close()
 
 
@@ -125,7 +124,7 @@ def test_every_refresh_stands_in_the_event_log(connection: Connect, simulator: S
         Refresher().refresh(CONN, held(), Asker("shop", "extract", "manual__1"))
     session = new_session()
     rows = session.query(Log).filter(Log.event == "lightspeed.token_refresh").order_by(Log.id.desc()).limit(2).all()
-    told = [(row.dag_id, row.task_id, row.run_id, json.loads(row.extra)) for row in rows]
+    told = [(row.dag_id, row.task_id, row.run_id, json.loads(row.extra or "")) for row in rows]
     session.close()
     assert [entry[:3] for entry in told] == [("shop", "extract", "manual__1")] * 2
     assert [entry[3]["outcome"] for entry in told] == ["refreshed", "unavailable"]
