@@ -12,7 +12,7 @@ UNIT  := tests/unit tests/contract
 WHOLE := tests/integration tests/system
 JOBS  := -n auto --maxprocesses=4
 
-.PHONY: help demo ui test test-unit test-unit-2 test-system test-browser bench soak lint format types check-data clean
+.PHONY: help demo ui test test-unit test-unit-2 test-system test-system-2 test-browser bench soak soak-short lint format types check-data clean
 
 help: ## Show this help
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -29,7 +29,7 @@ demo: .venv/.ready ## Simulator + Airflow 3.3: connect through OAuth, run the ex
 ui: .venv/.ready ## The same, and leave Airflow running to click through (Ctrl-C ends it)
 	@$(PY) -m tools.demo --keep
 
-test: test-unit test-unit-2 test-system ## All tests on Airflow 3.3, the unit tests on 2.11 too (browser and slow ones aside)
+test: test-unit test-unit-2 test-system test-system-2 ## All tests on Airflow 3.3, the unit tests on 2.11 too (browser and slow ones aside)
 
 test-unit: .venv/.ready ## Unit and contract tests on Airflow 3.3
 	$(PY) -m pytest $(UNIT) $(JOBS) -m "not slow"
@@ -37,8 +37,12 @@ test-unit: .venv/.ready ## Unit and contract tests on Airflow 3.3
 test-unit-2: .venv-2.11/.ready ## Unit and contract tests on Airflow 2.11
 	$(PY2) -m pytest $(UNIT) $(JOBS) -m "not slow"
 
-test-system: .venv/.ready ## Postgres, S3 protocol and whole Airflow deployments, on Airflow 3.3
+test-system: .venv/.ready ## Postgres, MariaDB, S3 protocol and whole Airflow deployments, on Airflow 3.3
+	@sh tools/install_mariadb.sh
 	$(PY) -m pytest $(WHOLE) -m "not slow"
+
+test-system-2: .venv-2.11/.ready ## The token ledger on SQLite and Postgres, on Airflow 2.11
+	$(PY2) -m pytest tests/integration/test_databases.py -m "not slow" -k "not mariadb"
 
 test-browser: .venv/.ready ## The pages in a real browser (installs Debian's chromium if there is none)
 	@sh tools/install_chromium.sh
@@ -47,10 +51,13 @@ test-browser: .venv/.ready ## The pages in a real browser (installs Debian's chr
 bench: .venv/.ready ## Measure throughput, memory and start-up cost (BENCH_ARGS=--short for a quick look)
 	@$(PY) -m bench $(BENCH_ARGS)
 
-soak: .venv/.ready .venv-2.11/.ready ## Long proofs of the token ledger: load, failures, kills, saves, on both Airflows (SOAK_ARGS=--short: minutes)
+soak: .venv/.ready .venv-2.11/.ready ## Long proofs of the token ledger on both Airflows: load, failures, kills, saves (hours)
 	@sh tools/install_mariadb.sh
 	@$(PY) -m soak $(SOAK_ARGS)
 	@$(PY2) -m soak $(SOAK_ARGS)
+
+soak-short: .venv/.ready .venv-2.11/.ready ## The same in minutes, both Airflows at once
+	@$(PY2) -m soak --short & two=$$!; $(PY) -m soak --short && wait $$two
 
 lint: .venv/.ready ## Ruff (check and format) and the import contracts
 	.venv/bin/ruff check

@@ -94,6 +94,14 @@ class AirflowApi:
         """Create a connection; ``extra`` is JSON text, as in Airflow's form."""
         self.call("POST", "connections", {"connection_id": conn_id, "conn_type": conn_type, **fields})
 
+    def poll_connection_test(self, token: str) -> dict[str, Any]:
+        """Return the state of an asynchronous connection test."""
+        header = {"Airflow-Connection-Test-Token": token}
+        reply = self._http.get(f"{self.url}/api/v2/connections/enqueue-test", headers=header, timeout=60)
+        reply.raise_for_status()
+        found: dict[str, Any] = reply.json()
+        return found
+
     def wait_for_dag(self, dag_id: str, *, timeout: float = 60.0) -> None:
         """Return once the DAG has been parsed.
 

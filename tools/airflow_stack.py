@@ -157,6 +157,21 @@ class AirflowStack:
         found: dict[str, Any] = json.loads(Fernet(self._environment["AIRFLOW__CORE__FERNET_KEY"]).decrypt(text))
         return found
 
+    def dump(self) -> dict[str, list[tuple[Any, ...]]]:
+        """Return every row of every table of the metadata database, as it lies there."""
+        import sqlalchemy
+
+        engine = sqlalchemy.create_engine(self._environment["AIRFLOW__DATABASE__SQL_ALCHEMY_CONN"])
+        try:
+            names = sqlalchemy.inspect(engine).get_table_names()
+            with engine.connect() as connection:
+                return {
+                    name: [tuple(row) for row in connection.execute(sqlalchemy.text(f'SELECT * FROM "{name}"'))]  # noqa: S608
+                    for name in names
+                }
+        finally:
+            engine.dispose()
+
     def seen(self, conn_id: str) -> str:
         """Return the hash that a task would send: of the stored access token, or of the first refresh token."""
         ledger, own = self.stored_extra(f"{conn_id}__lightspeed_tokens"), self.stored_extra(conn_id) or {}

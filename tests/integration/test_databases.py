@@ -163,7 +163,7 @@ def test_tokens_lie_encrypted(deployment: Deployment, simulator: SimulatorProces
 def test_tools_that_rewrite_connections_lose_nothing(deployment: Deployment, tmp_path: Path) -> None:
     """An export imported after later refreshes, the companion deleted, the connection re-applied: the grant goes on."""
     if "postgresql" not in deployment.environment["AIRFLOW__DATABASE__SQL_ALCHEMY_CONN"]:
-        pytest.skip("what is tested is the same on every database, and Airflow's CLI is slow to start")
+        pytest.skip("what is tested is the same on every database, and Airflow's command line is slow to start")
     export = tmp_path / "connections.json"
     with connected(deployment, token_life=2) as simulator:  # over before the next process is up
         seed = json.dumps(deployment.stored()["lightspeed_default"])

@@ -1,0 +1,243 @@
+"""Tokens in a whole Airflow 3: two API server processes below a path, on Postgres, and tasks that cannot reach it."""
+
+from __future__ import annotations
+
+import base64
+import json
+import random
+import re
+import string
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests
+
+pytest.importorskip("airflow.sdk")
+
+from airflow_provider_lightspeed.simulator.testing import SimulatorProcess
+from tools.airflow_api import wait_until
+from tools.airflow_stack import AirflowStack
+from tools.databases import available, postgres
+
+pytestmark = [pytest.mark.timeout(420), pytest.mark.filterwarnings("ignore:XDG_RUNTIME_DIR")]
+ROOT = Path(__file__).parents[2]
+CONN = "lightspeed_default"
+LEDGER = f"{CONN}__lightspeed_tokens"
+#: A JWT that this provider's server signed: its payload names the account.
+JWT = re.compile(r"eyJ[\w-]{8,}\.(eyJ[\w-]{8,})\.[\w-]+")
+
+KEEP_ALIVE = """
+import http.client
+import logging
+from airflow.sdk import dag, task
+
+@dag(schedule=None)
+def tokens():
+    @task
+    def use(number):
+        from airflow_provider_lightspeed.hooks.lightspeed import LightspeedHook
+        logging.getLogger().setLevel(logging.DEBUG)
+        http.client.HTTPConnection.debuglevel = 1
+        hook = LightspeedHook()
+        count = hook.count("Shop")
+        print("the hook", vars(hook), "its client", vars(hook.client), vars(hook.client._tokens))
+        return {"count": count, **hook.keep_alive()}
+
+    @task(retries=0)
+    def fail():
+        from airflow_provider_lightspeed.hooks.lightspeed import LightspeedHook
+        hook = LightspeedHook()
+        token = hook.client._tokens.token()
+        raise ValueError(f"{hook.client._tokens} {token} {vars(hook.client)}")
+
+    [use.expand(number=[1, 2, 3]), fail()]
+
+tokens()
+"""
+
+
+class Deployment:
+    """The stack, the account and what was put into the connection."""
+
+    def __init__(self, stack: AirflowStack, simulator: SimulatorProcess, extra: dict[str, Any], folder: Path) -> None:
+        self.stack, self.simulator, self.extra, self.folder = stack, simulator, extra, folder
+
+    def post(self, body: bytes, conn_id: str = CONN) -> requests.Response:
+        """Send something to the refresh trigger."""
+        headers = {"Content-Type": "application/json"}
+        return requests.post(f"{self.stack.url}/lightspeed/refresh/{conn_id}", body, headers=headers, timeout=60)
+
+    def grants(self) -> int:
+        """Return how many requests the token endpoint has seen."""
+        return len(self.simulator.audit("token")["requests"])
+
+
+@pytest.fixture(scope="module")
+def deployment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
+    if "postgres" not in available():
+        pytest.skip("Postgres is not installed")
+    folder = tmp_path_factory.mktemp("tokens")
+    (folder / "dags").mkdir()
+    (folder / "dags" / "tokens.py").write_text(KEEP_ALIVE)
+    config = {"api__workers": "2"}
+    with (
+        postgres(folder / "postgres") as database,
+        SimulatorProcess(sales=20, items=5, customers=5, days=3, no_limits=True) as simulator,
+        AirflowStack(
+            folder / "airflow", folder / "dags", config=config, environment=database, path="/airflow"
+        ) as stack,
+    ):
+        extra = {"auth_url": simulator.base_url, "refresh_token": simulator.grant()["refresh_token"]}
+        fields = {"login": simulator.client_id, "password": simulator.client_secret, "host": simulator.base_url}
+        stack.api.add_connection(CONN, "lightspeed", **fields, extra=json.dumps(extra))
+        yield Deployment(stack, simulator, extra, folder)
+
+
+def test_stranger_learns_nothing_whatever_they_send(deployment: Deployment) -> None:
+    """No hash, a wrong one, another connection's, a replayed one, too much, and 1,000 random bodies: one answer."""
+    first = {"seen": deployment.stack.seen(CONN)}
+    assert deployment.stack.refresh(CONN) == "refreshed"
+    before, grants = deployment.stack.stored_extra(LEDGER), deployment.grants()
+    other = {"auth_url": deployment.simulator.base_url, "refresh_token": "another-connections-token"}
+    deployment.stack.api.add_connection("other", "lightspeed", login="x", password="y", extra=json.dumps(other))
+    chance = random.Random(1)  # noqa: S311 - bodies, not secrets
+    bodies = [
+        b"",
+        b"{}",
+        json.dumps({"seen": "0" * 64}).encode(),
+        json.dumps({"seen": deployment.stack.seen("other")}).encode(),
+        json.dumps(first).encode(),
+        json.dumps({"seen": deployment.stack.seen(CONN), "by": "x" * 9_000}).encode(),
+        b"[" * 8_000,
+        *(chance.randbytes(chance.randrange(200)) for _ in range(500)),
+        *(
+            json.dumps({chance.choice(["seen", "refused", "by", "x"]): _junk(chance) for _ in range(3)}).encode()
+            for _ in range(500)
+        ),
+    ]
+    answers = {_answer(deployment.post(body)) for body in bodies}
+    answers |= {_answer(deployment.post(bodies[2], name)) for name in ("nobody", LEDGER, "a%00b", "x" * 300)}
+    assert len(answers) == 1
+    status, text, _ = next(iter(answers))
+    assert status == 404
+    assert json.loads(text) == {"outcome": "no_match", "generation": 0, "expires_in": 0.0, "retry_after": 0.0}
+    assert deployment.stack.stored_extra(LEDGER) == before
+    assert deployment.grants() == grants
+
+
+def _junk(chance: random.Random) -> Any:
+    kinds: list[Any] = [None, True, 1e300, "a" * 64, "".join(chance.choices(string.printable, k=64)), [], {"seen": "0" * 64}]
+    return chance.choice([*kinds, "".join(chance.choices("0123456789abcdef", k=64))])
+
+
+def _answer(reply: requests.Response) -> tuple[int, str, str]:
+    varying = {"date", "server", "content-length", "connection"}
+    headers = sorted(f"{name}: {value}" for name, value in reply.headers.items() if name.lower() not in varying)
+    return reply.status_code, reply.text, "\n".join(headers)
+
+
+def test_changed_destination_sends_nothing(deployment: Deployment) -> None:
+    """Somebody who may edit the connection points it elsewhere: no secret goes there until a person reconnects."""
+    with SimulatorProcess(sales=5, items=5, customers=5, days=3) as evil:
+        for change in ({"host": evil.base_url}, {"extra": json.dumps({**deployment.extra, "auth_url": evil.base_url})}):
+            kept = deployment.stack.api.call("GET", f"connections/{CONN}")
+            mask = list(change)
+            body = {"connection_id": CONN, "conn_type": "lightspeed", **change}
+            deployment.stack.api.call("PATCH", f"connections/{CONN}", body, update_mask=mask)
+            assert deployment.stack.refresh(CONN) == "no_grant"
+            back = {"host": kept["host"], "extra": json.dumps(deployment.extra)}
+            body = {"connection_id": CONN, "conn_type": "lightspeed", **back}
+            deployment.stack.api.call("PATCH", f"connections/{CONN}", body, update_mask=["host", "extra"])
+        assert evil.audit()["requests"] == []
+    assert deployment.stack.refresh(CONN) == "fresh"
+
+
+def test_tasks_share_the_token_and_leave_no_secret_anywhere(deployment: Deployment) -> None:
+    """Logs at DEBUG with ``http.client`` talking, a failing task's locals, XCom, rendered fields, events, replies."""
+    api = deployment.stack.api
+    api.wait_for_dag("tokens")
+    run_id = api.trigger("tokens")
+    assert api.wait_for_run("tokens", run_id, timeout=180) == "failed"
+    states = {f"{task['task_id']}{task['map_index']}": task["state"] for task in api.task_instances("tokens", run_id)}
+    assert states == {"fail-1": "failed", "use0": "success", "use1": "success", "use2": "success"}
+    assert deployment.grants() == 1
+    events = api.call("GET", "eventLogs", event="lightspeed.token_refresh", limit=10)["event_logs"]
+    assert [json.loads(event["extra"])["outcome"] for event in events] == ["refreshed"]
+    ledger = deployment.stack.stored_extra(LEDGER) or {}
+    secrets = {
+        "client secret": deployment.simulator.client_secret,
+        "seed": deployment.extra["refresh_token"],
+        "access token": ledger["token"]["access_token"],
+        "refresh token": ledger["token"]["refresh_token"],
+    }
+    places = {str(file): file.read_text(errors="replace") for file in (deployment.folder / "airflow").rglob("*.log")}
+    places |= {"database": json.dumps(deployment.stack.dump(), default=str)}
+    assert any("its client" in text for text in places.values())
+    assert any("ValueError" in text for text in places.values())
+    for where, text in places.items():
+        for name, secret in secrets.items():
+            assert secret not in text, f"{name} in {where}"
+        for found in JWT.finditer(text):
+            assert '"acct"' not in _decoded(found[1]), f"an access token in {where}"
+
+
+def _decoded(part: str) -> str:
+    return base64.urlsafe_b64decode(part + "=" * (-len(part) % 4)).decode(errors="replace")
+
+
+def test_connection_test_uses_the_stored_grant(deployment: Deployment) -> None:
+    """The form's *Test* sends a copy under a random ID; what is refreshed, if anything, is the stored connection."""
+    fields = {"login": deployment.simulator.client_id, "password": deployment.simulator.client_secret}
+    fields |= {"host": deployment.simulator.base_url, "conn_type": "lightspeed"}
+    stored = {"connection_id": CONN, **fields, "extra": json.dumps(deployment.extra)}
+    found = deployment.stack.api.call("POST", "connections/test", stored)
+    assert found["status"] is True, found
+    assert deployment.simulator.account_id in found["message"]
+    seed = deployment.simulator.grant()["refresh_token"]
+    unsaved = {**stored, "connection_id": "unsaved", "extra": json.dumps({**deployment.extra, "refresh_token": seed})}
+    grants = deployment.grants()
+    found = deployment.stack.api.call("POST", "connections/test", unsaved)
+    assert found["status"] is False
+    assert "Save the connection" in found["message"]
+    assert deployment.grants() == grants
+
+
+@pytest.mark.parametrize("is_stored", [True, False])
+def test_asynchronous_connection_test_spends_nothing(deployment: Deployment, is_stored: bool) -> None:
+    """Airflow 3.3 tests a copy on a worker; an unsaved one is only looked at."""
+    extra = dict(deployment.extra)
+    if not is_stored:
+        extra["refresh_token"] = deployment.simulator.grant()["refresh_token"]
+    body = {
+        "connection_id": CONN if is_stored else "unsaved",
+        "conn_type": "lightspeed",
+        "login": deployment.simulator.client_id,
+        "password": deployment.simulator.client_secret,
+        "host": deployment.simulator.base_url,
+        "extra": json.dumps(extra),
+    }
+    grants = deployment.grants()
+    api = deployment.stack.api
+    queued = api.call("POST", "connections/enqueue-test", body)
+
+    def ended() -> dict[str, Any] | None:
+        found = api.poll_connection_test(queued["token"])
+        return found if found["state"] in ("success", "failed") else None
+
+    found = wait_until("the test ended", ended, timeout=120)
+    assert deployment.grants() == grants
+    assert (found["state"] == "success") is is_stored, found
+    if not is_stored:
+        assert "Save the connection" in found["result_message"]
+
+
+def test_api_server_without_plugins_is_named_in_the_error(deployment: Deployment, monkeypatch: Any) -> None:
+    """``--apps execution`` mounts no plugins: the task says which addresses it tried, and what to set."""
+    from airflow_provider_lightspeed.exceptions import Unreachable
+    from airflow_provider_lightspeed.tokens.trigger import RefreshTrigger
+
+    monkeypatch.setenv("AIRFLOW__LIGHTSPEED__API_SERVER_URL", deployment.simulator.base_url)
+    with pytest.raises(Unreachable, match=r"api_server_url.*--apps execution"):
+        RefreshTrigger()._find()
