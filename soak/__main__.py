@@ -8,6 +8,7 @@ import json
 import sys
 import tempfile
 import time
+import traceback
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Final
@@ -54,7 +55,11 @@ def main() -> int:
         print(f"{name} ...", file=sys.stderr, flush=True)
         began = time.monotonic()
         with tempfile.TemporaryDirectory(prefix="soak-") as folder:
-            report[name] = run(size, Path(folder)) | {"took_s": round(time.monotonic() - began)}
+            try:
+                report[name] = run(size, Path(folder)) | {"took_s": round(time.monotonic() - began)}
+            except Exception as error:  # noqa: BLE001 - the other figures are not lost
+                traceback.print_exc()
+                report[name] = {"ok": False, "error": f"{type(error).__name__}: {error}"[:300]}
     print(json.dumps(report, indent=2))
     missed = list(failures(report))
     for path in missed:

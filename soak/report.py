@@ -14,6 +14,8 @@ class Size:
     :param seconds: how long the crowd reads.
     :param bad_seconds: how long it tries on bad days.
     :param kills: per rotation profile.
+    :param skews: seconds that worker processes' clocks are wrong, half of them ahead and half behind.
+    :param shapes: whole deployments: database, API server processes, skew.
     """
 
     tasks: int = 64
@@ -25,7 +27,13 @@ class Size:
     kills: int = 300
     saves: int = 200
     waiters: int = 200
-    api_servers: tuple[int, ...] = (1, 4)
+    skews: tuple[float, ...] = (0.0, 3600.0)
+    shapes: tuple[tuple[str, int, float], ...] = (
+        ("sqlite", 1, 0.0),
+        ("postgres", 1, 0.0),
+        ("postgres", 4, 0.0),
+        ("postgres", 4, 3600.0),
+    )
 
 
 WHOLE = Size()
@@ -38,7 +46,8 @@ SHORT = Size(
     kills=10,
     saves=20,
     waiters=50,
-    api_servers=(2,),
+    skews=(3600.0,),
+    shapes=(("postgres", 2, 3600.0),),
 )
 
 

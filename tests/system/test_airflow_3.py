@@ -107,6 +107,11 @@ def test_example_dag_extracts_and_the_rotated_pair_is_kept(deployment: Deploymen
     exported = deployment.stack.run("connections", "export", "-", "--file-format", "json")
     found = json.loads(exported[exported.index("{") :])["lightspeed_default"]["extra"]
     refresh_token = (json.loads(found) if isinstance(found, str) else found)["refresh_token"]
+    kept = str([pq.read_table(file).to_pylist() for file in deployment.lake.rglob("*.parquet")])
+    kept += str([pq.read_schema(file).metadata for file in deployment.lake.rglob("*.parquet")])
+    assert refresh_token not in kept
+    assert deployment.simulator.client_secret not in kept
+    assert "eyJ" not in kept
     live = [name for grant in deployment.simulator.grants() for name in grant["live_refresh_tokens"]]
     assert any(hashlib.sha256(refresh_token.encode()).hexdigest().startswith(name) for name in live)
 

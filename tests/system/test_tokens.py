@@ -6,7 +6,9 @@ import base64
 import json
 import random
 import re
+import socket
 import string
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -63,6 +65,7 @@ class Deployment:
 
     def __init__(self, stack: AirflowStack, simulator: SimulatorProcess, extra: dict[str, Any], folder: Path) -> None:
         self.stack, self.simulator, self.extra, self.folder = stack, simulator, extra, folder
+        self.metrics: set[str] = set()
 
     def post(self, body: bytes, conn_id: str = CONN) -> requests.Response:
         """Send something to the refresh trigger."""
@@ -81,8 +84,12 @@ def deployment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]
     folder = tmp_path_factory.mktemp("tokens")
     (folder / "dags").mkdir()
     (folder / "dags" / "tokens.py").write_text(KEEP_ALIVE)
-    config = {"api__workers": "2"}
+    listener = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    listener.bind(("127.0.0.1", 0))
+    statsd = {"on": "True", "host": "127.0.0.1", "port": str(listener.getsockname()[1])}
+    config = {"api__workers": "2"} | {f"metrics__statsd_{name}": value for name, value in statsd.items()}
     with (
+        listener,
         postgres(folder / "postgres") as database,
         SimulatorProcess(sales=20, items=5, customers=5, days=3, no_limits=True) as simulator,
         AirflowStack(
@@ -92,7 +99,18 @@ def deployment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]
         extra = {"auth_url": simulator.base_url, "refresh_token": simulator.grant()["refresh_token"]}
         fields = {"login": simulator.client_id, "password": simulator.client_secret, "host": simulator.base_url}
         stack.api.add_connection(CONN, "lightspeed", **fields, extra=json.dumps(extra))
-        yield Deployment(stack, simulator, extra, folder)
+        made = Deployment(stack, simulator, extra, folder)
+        threading.Thread(target=_listen, args=(listener, made.metrics), daemon=True).start()
+        yield made
+
+
+def _listen(listener: socket.socket, heard: set[str]) -> None:
+    """Keep the names of all metrics, as a StatsD server does, until the socket is closed."""
+    while True:
+        try:
+            heard.add(listener.recv(65536).decode().partition(":")[0])
+        except OSError:
+            return
 
 
 def test_stranger_learns_nothing_whatever_they_send(deployment: Deployment) -> None:
@@ -128,7 +146,15 @@ def test_stranger_learns_nothing_whatever_they_send(deployment: Deployment) -> N
 
 
 def _junk(chance: random.Random) -> Any:
-    kinds: list[Any] = [None, True, 1e300, "a" * 64, "".join(chance.choices(string.printable, k=64)), [], {"seen": "0" * 64}]
+    kinds: list[Any] = [
+        None,
+        True,
+        1e300,
+        "a" * 64,
+        "".join(chance.choices(string.printable, k=64)),
+        [],
+        {"seen": "0" * 64},
+    ]
     return chance.choice([*kinds, "".join(chance.choices("0123456789abcdef", k=64))])
 
 
@@ -165,6 +191,7 @@ def test_tasks_share_the_token_and_leave_no_secret_anywhere(deployment: Deployme
     assert deployment.grants() == 1
     events = api.call("GET", "eventLogs", event="lightspeed.token_refresh", limit=10)["event_logs"]
     assert [json.loads(event["extra"])["outcome"] for event in events] == ["refreshed"]
+    assert "airflow.lightspeed.token_refresh" in deployment.metrics
     ledger = deployment.stack.stored_extra(LEDGER) or {}
     secrets = {
         "client secret": deployment.simulator.client_secret,
