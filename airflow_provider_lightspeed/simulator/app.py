@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 from typing import Final
 
 from starlette.applications import Starlette
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import Route
 
@@ -46,9 +46,14 @@ def create_app(world: World, settings: Settings | None = None, clock: SimulatorC
     routes = [
         Route(path, _with_faults(simulator, kind, handler), methods=methods) for path, kind, handler, methods in table
     ]
-    app = Starlette(routes=[*routes, *AdminRoutes(simulator).routes()])
+    app = Starlette(routes=[*routes, *AdminRoutes(simulator).routes()], exception_handlers={ClientDisconnect: _hung_up})
     app.state.simulator = simulator
     return app
+
+
+async def _hung_up(request: Request, error: Exception) -> Response:  # noqa: ARG001 - the interface
+    """A caller that was killed in the middle of its request gets no answer, and that is no error of ours."""
+    return Response(status_code=499)
 
 
 def _with_faults(simulator: Simulator, kind: str, handler: Handler) -> Callable[[Request], Awaitable[Response]]:
