@@ -73,7 +73,8 @@ def status(conn_id: str) -> Status:
     except LightspeedError as error:
         return Status(conn_id, attention=(str(error),))
     if found.stored is None:
-        return Status(conn_id, attention=("the connection is gone; its tokens are left over",))
+        left = "the connection is gone; its tokens are left over"
+        return Status(conn_id, attention=(left if found.ledger.generation else "there is no such connection",))
     ledger, settings = found.ledger, found.stored.settings
     now = server_time(ledger, found.now)
     token = ledger.token
