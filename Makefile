@@ -39,7 +39,7 @@ test-unit-2: .venv-2.11/.ready ## Unit and contract tests on Airflow 2.11
 
 test-system: .venv/.ready ## Postgres, MariaDB, S3 protocol and whole Airflow deployments, on Airflow 3.3
 	@sh tools/install_mariadb.sh
-	$(PY) -m pytest $(WHOLE) -m "not slow"
+	$(PY) -m pytest $(WHOLE) -n 2 --dist loadfile -m "not slow"
 
 test-system-2: .venv-2.11/.ready ## The token ledger on SQLite and Postgres, on Airflow 2.11
 	$(PY2) -m pytest tests/integration/test_databases.py -m "not slow" -k "not mariadb"
