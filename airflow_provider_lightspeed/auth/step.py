@@ -18,9 +18,10 @@ from airflow_provider_lightspeed.settings import ConnectionSettings
 
 #: Grant attempts per minute over all processes; the server allows 5 (changelog 2026-01-15).
 ATTEMPTS_PER_MINUTE: Final = 4
-_MINUTE: Final = timedelta(minutes=1)
+#: The minute as this side counts it: an attempt is on record some moments before the server sees it.
+_MINUTE: Final = timedelta(seconds=65)
 #: A token that the API refused although it looked fresh is replaced at most this often.
-FORCED_INTERVAL: Final = _MINUTE
+FORCED_INTERVAL: Final = timedelta(minutes=1)
 #: A difference of clocks below this is the resolution of an HTTP date and the way there.
 _SAME_CLOCK: Final = 2.0
 
@@ -121,7 +122,7 @@ def _spend(
         return Step(Outcome(Failure.INVALID_GRANT), sticks=True)
     lately = recent(attempts, now)
     if len(lately) >= limit:
-        return Step(Outcome.UNAVAILABLE, retry_after=60.0 - (now - lately[-limit]).total_seconds())
+        return Step(Outcome.UNAVAILABLE, retry_after=(lately[-limit] + _MINUTE - now).total_seconds())
     return Step(candidate=alive[0])
 
 

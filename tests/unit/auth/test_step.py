@@ -178,8 +178,8 @@ def test_attempts_stay_below_the_servers_limit(moments: list[float]) -> None:
         now = STALE + timedelta(seconds=moment)
         step = decide(FIRST, now=now, attempts=sent)
         if step.outcome is Outcome.UNAVAILABLE:
-            assert 0 < step.retry_after <= 60
+            assert 0 < step.retry_after <= 65
             continue
         sent.append(now)
-    minute = timedelta(minutes=1)
+    minute = timedelta(seconds=65)  # what is sent in this second may arrive in the next
     assert all(sum(a <= b < a + minute for b in sent) <= ATTEMPTS_PER_MINUTE for a in sent)
