@@ -130,7 +130,9 @@ class AirflowApi:
 
     def task_instances(self, dag_id: str, run_id: str) -> list[dict[str, Any]]:
         """Return the run's task instances, mapped ones each by itself."""
-        listed: list[dict[str, Any]] = self.call("GET", f"{_run(dag_id, run_id)}/taskInstances")["task_instances"]
+        found = self.call("GET", f"{_run(dag_id, run_id)}/taskInstances", limit=100)
+        listed: list[dict[str, Any]] = found["task_instances"]
+        assert len(listed) == found["total_entries"]
         return listed
 
     def log(self, dag_id: str, run_id: str, task_id: str, *, try_number: int = 1, map_index: int = -1) -> str:
