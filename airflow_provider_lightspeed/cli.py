@@ -148,10 +148,11 @@ def refresh_command(arguments: argparse.Namespace) -> None:
 
 def take_over_command(arguments: argparse.Namespace) -> None:
     """Make this deployment the owner of a connection's tokens."""
+    from airflow_provider_lightspeed.tokens.asker import Asker
     from airflow_provider_lightspeed.tokens.refresh import take_over
 
     try:
-        done = take_over(arguments.conn_id)
+        done = take_over(arguments.conn_id, str(Asker.current()))
     except LightspeedError as error:
         sys.exit(f"error: {error}")
     if not done:

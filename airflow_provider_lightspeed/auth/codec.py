@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from airflow_provider_lightspeed.auth.ledger import Failure, Ledger
+from airflow_provider_lightspeed.auth.ledger import Account, Failure, Ledger
 from airflow_provider_lightspeed.auth.token import Token
 from airflow_provider_lightspeed.exceptions import LightspeedDataError
 from airflow_provider_lightspeed.redact import Secret
@@ -16,19 +16,10 @@ VERSION: Final = 1
 
 def dump(ledger: Ledger) -> dict[str, Any]:
     """Return the ledger as JSON-able data **with its secrets in clear**, for the encrypted column only."""
-    token = ledger.token
     return {
         "version": VERSION,
         "generation": ledger.generation,
-        "token": token
-        and {
-            "access_token": token.access_token.reveal(),
-            "refresh_token": token.refresh_token.reveal(),
-            "issued_at": token.issued_at.isoformat(),
-            "expires_at": token.expires_at.isoformat(),
-            "scope": list(token.scope),
-            "account_id": token.account_id,
-        },
+        "token": ledger.token and dump_token(ledger.token),
         "predecessor_token": ledger.predecessor.reveal() if ledger.predecessor else None,
         "sibling_tokens": [sibling.reveal() for sibling in ledger.siblings],
         "seeds": " ".join(ledger.seeds),
@@ -43,7 +34,38 @@ def dump(ledger: Ledger) -> dict[str, Any]:
         "refreshed_by": ledger.refreshed_by,
         "ahead": ledger.ahead,
         "unchanged": ledger.unchanged,
+        "account": {
+            "name": ledger.account.name,
+            "level": ledger.account.level,
+            "size": ledger.account.size,
+            "drip": ledger.account.drip,
+            "seen_at": ledger.account.seen_at and ledger.account.seen_at.isoformat(),
+        },
     }
+
+
+def dump_token(token: Token) -> dict[str, Any]:
+    """Return a pair as JSON-able data **with its secrets in clear**, for an encrypted column only."""
+    return {
+        "access_token": token.access_token.reveal(),
+        "refresh_token": token.refresh_token.reveal(),
+        "issued_at": token.issued_at.isoformat(),
+        "expires_at": token.expires_at.isoformat(),
+        "scope": list(token.scope),
+        "account_id": token.account_id,
+    }
+
+
+def load_token(data: Mapping[str, Any]) -> Token:
+    """Return the pair from what :func:`dump_token` made."""
+    return Token(
+        access_token=Secret(data["access_token"]),
+        refresh_token=Secret(data["refresh_token"]),
+        issued_at=_moment(data["issued_at"]),
+        expires_at=_moment(data["expires_at"]),
+        scope=tuple(data.get("scope") or ()),
+        account_id=data.get("account_id"),
+    )
 
 
 def load(data: Mapping[str, Any]) -> Ledger:
@@ -60,19 +82,10 @@ def load(data: Mapping[str, Any]) -> Ledger:
             "same version of airflow-provider-lightspeed on API servers and workers"
         )
         raise LightspeedDataError(msg, found=data.get("version"), allowed=(VERSION,))
-    token = data.get("token")
     predecessor = data.get("predecessor_token")
     return Ledger(
         generation=int(data["generation"]),
-        token=token
-        and Token(
-            access_token=Secret(token["access_token"]),
-            refresh_token=Secret(token["refresh_token"]),
-            issued_at=_moment(token["issued_at"]),
-            expires_at=_moment(token["expires_at"]),
-            scope=tuple(token.get("scope") or ()),
-            account_id=token.get("account_id"),
-        ),
+        token=load_token(data["token"]) if data["token"] else None,
         predecessor=Secret(predecessor) if predecessor else None,
         siblings=tuple(Secret(sibling) for sibling in data["sibling_tokens"]),
         seeds=tuple(data["seeds"].split()),
@@ -87,6 +100,18 @@ def load(data: Mapping[str, Any]) -> Ledger:
         refreshed_by=data["refreshed_by"],
         ahead=float(data["ahead"]),
         unchanged=bool(data["unchanged"]),
+        account=_account(data.get("account") or {}),
+    )
+
+
+def _account(data: Mapping[str, Any]) -> Account:
+    seen_at = data.get("seen_at")
+    return Account(
+        data.get("name") or "",
+        data.get("level"),
+        data.get("size"),
+        data.get("drip"),
+        _moment(seen_at) if seen_at else None,
     )
 
 

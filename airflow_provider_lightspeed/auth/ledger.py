@@ -30,10 +30,25 @@ REMEMBERED_SIBLINGS: Final = 4
 
 
 class Failure(StrEnum):
-    """Failures that stick until the client ID, the secret or the seed changes."""
+    """What sticks until the client ID, the secret or the seed changes, or somebody connects."""
 
     INVALID_CLIENT = "invalid_client"
     INVALID_GRANT = "invalid_grant"
+    DISCONNECTED = "disconnected"
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """What was last seen of the account, for people to look at; nothing is decided by it.
+
+    :param level: of the leaky bucket, of ``size``, draining ``drip`` per second, at ``seen_at``.
+    """
+
+    name: str = ""
+    level: float | None = None
+    size: float | None = None
+    drip: float | None = None
+    seen_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +70,7 @@ class Ledger:
     :param refreshed_by: for whom.
     :param ahead: seconds that the server's clock was ahead of the refreshing side's.
     :param unchanged: the last grant returned the access token that was there before.
+    :param account: what was last seen of the account, by whoever could write it down.
     """
 
     generation: int = 0
@@ -73,11 +89,12 @@ class Ledger:
     refreshed_by: str = ""
     ahead: float = 0.0
     unchanged: bool = False
+    account: Account = Account()
 
     @property
     def lapses_at(self) -> datetime | None:
         """When the grant dies if nobody refreshes; aware UTC."""
-        return self.refreshed_at and self.refreshed_at + REFRESH_LIFE
+        return self.refreshed_at + REFRESH_LIFE if self.refreshed_at and self.token else None
 
     def granted(
         self, settings: ConnectionSettings, token: Token, spent: Secret, *, place: Place, by: str, ahead: float = 0.0
@@ -120,6 +137,35 @@ class Ledger:
         seeds = _remember(self.seeds, tried, REMEMBERED_SEEDS)
         after = dataclasses.replace(self, failure=failure, seeds=seeds)
         return dataclasses.replace(after, failed_with=after.identity(settings))
+
+    def connected(self, settings: ConnectionSettings, token: Token, *, place: Place, by: str) -> Ledger:
+        """Return the ledger after a consent: a new grant that owes nothing to the one before."""
+        return dataclasses.replace(
+            self.granted(settings, token, token.refresh_token, place=place, by=by),
+            predecessor=None,
+            unchanged=False,
+            account=self.account if self.token and self.token.account_id == token.account_id else Account(),
+        )
+
+    def disconnected(self, settings: ConnectionSettings, by: str, at: datetime) -> Ledger:
+        """Return the ledger after the grant was revoked: no token is left, and none that was held is news again."""
+        after = dataclasses.replace(
+            self,
+            generation=self.generation + 1,
+            token=None,
+            predecessor=None,
+            siblings=(),
+            seeds=_remember(self.seeds, [settings.refresh_token], REMEMBERED_SEEDS),
+            failure=Failure.DISCONNECTED,
+            dead=(),
+            refreshed_at=at,
+            refreshed_by=by,
+        )
+        return dataclasses.replace(after, failed_with=after.identity(settings))
+
+    def shares_grant_with(self, other: Ledger) -> bool:
+        """Tell whether both ever held the same refresh token: then they spend one grant."""
+        return bool({*self.seeds, *self.rotated} & {*other.seeds, *other.rotated})
 
     def lost(self, token: Token) -> Ledger:
         """Return this winner's ledger with the pair of a loser noted: it may be the one that the server keeps."""

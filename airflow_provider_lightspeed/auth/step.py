@@ -38,6 +38,7 @@ class Outcome(StrEnum):
     FOREIGN = "foreign"
     INVALID_CLIENT = "invalid_client"
     INVALID_GRANT = "invalid_grant"
+    DISCONNECTED = "disconnected"
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""The FastAPI app under ``/lightspeed``: a marker to recognise it by, and the refresh trigger.
+"""The FastAPI app under ``/lightspeed``: the page, a marker to recognise it by, and the refresh trigger.
 
 The trigger needs no login: it hands out nothing. Whoever calls it must name the SHA-256 of a token that only the
 holder of the stored connection knows; everybody else gets one and the same answer.
@@ -13,10 +13,14 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Depends, FastAPI, Request
-from fastapi.responses import JSONResponse
+from fastapi.responses import JSONResponse, Response
+from fastapi.staticfiles import StaticFiles
+from starlette.exceptions import HTTPException as StarletteHTTPException
 
 from airflow_provider_lightspeed.auth.step import Claim, Outcome
 from airflow_provider_lightspeed.plugin.gate import MOST_INSIDE, Misses, Turnstile
+from airflow_provider_lightspeed.plugin.pages import log_in, refusal
+from airflow_provider_lightspeed.plugin.shell import HEADERS, Shell
 from airflow_provider_lightspeed.tokens.answer import Answer
 from airflow_provider_lightspeed.tokens.asker import Asker
 from airflow_provider_lightspeed.tokens.refresh import Refresher
@@ -37,6 +41,7 @@ STATUS: Final = {
     Outcome.FOREIGN: 409,
     Outcome.INVALID_CLIENT: 409,
     Outcome.INVALID_GRANT: 409,
+    Outcome.DISCONNECTED: 409,
 }
 _NO_MATCH: Final = Answer(Outcome.NO_MATCH)
 
@@ -90,10 +95,22 @@ class Trigger:
 
 
 def create_app(refresher: Refresher | None = None) -> FastAPI:
-    """Return the app that Airflow mounts."""
+    """Return the app that Airflow mounts: refresh trigger and marker without a login, all else behind Airflow's."""
+    from airflow_provider_lightspeed.plugin.routes import ROUTERS
+
     app = FastAPI(title="Lightspeed", docs_url=None, redoc_url=None, openapi_url=None)
+    app.include_router(_trigger_router(Trigger(refresher or Refresher())))
+    for router in ROUTERS:
+        app.include_router(router)
+    app.mount("/static", StaticFiles(packages=[("airflow_provider_lightspeed.plugin", "static")]))
+    app.add_middleware(Shell)
+    app.add_exception_handler(StarletteHTTPException, _refuse)
+    app.add_exception_handler(Exception, _fail)
+    return app
+
+
+def _trigger_router(trigger: Trigger) -> APIRouter:
     router = APIRouter()
-    trigger = Trigger(refresher or Refresher())
 
     @router.get("/marker")
     async def marker() -> dict[str, Any]:
@@ -106,8 +123,24 @@ def create_app(refresher: Refresher | None = None) -> FastAPI:
         peer = request.client.host if request.client else ""
         return _reply(await trigger(connection_id, stated, peer))
 
-    app.include_router(router)
-    return app
+    return router
+
+
+async def _refuse(request: Request, error: Exception) -> Response:
+    """Airflow's refusals as plain pages; who is not logged in is sent to log in."""
+    assert isinstance(error, StarletteHTTPException)
+    if error.status_code == 401:
+        return log_in(request)
+    words = {403: "You may not do this. Ask an administrator of this Airflow for rights on connections."}
+    detail = str(error.detail) if error.detail not in ("", "Forbidden") else words.get(error.status_code, "")
+    return refusal(request, error.status_code, detail)
+
+
+async def _fail(request: Request, _: Exception) -> Response:
+    """A fault of ours; the API server's log has it."""
+    page = refusal(request, 500, "Something went wrong here. The API server's log says what.")
+    page.headers.update(HEADERS)  # this answer goes out past the middleware
+    return page
 
 
 def _reply(answer: Answer) -> JSONResponse:

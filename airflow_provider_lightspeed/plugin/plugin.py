@@ -16,12 +16,25 @@ class _LazyApps:
         if not AIRFLOW_V_3_0_PLUS:
             return []
         from airflow_provider_lightspeed.plugin.app import create_app
+        from airflow_provider_lightspeed.plugin.paths import PREFIX
 
-        return [{"app": create_app(), "url_prefix": "/lightspeed", "name": "Lightspeed"}]
+        return [{"app": create_app(), "url_prefix": PREFIX, "name": "Lightspeed"}]
+
+
+class _LazyViews:
+    """Links to the page, with Airflow's own path in front, which only the configuration knows."""
+
+    def __get__(self, instance: object, owner: type | None = None) -> list[dict[str, Any]]:
+        from airflow_provider_lightspeed.plugin.paths import home
+
+        # Without a route of its own the page opens by itself: Airflow's frame forbids the navigation that OAuth needs.
+        view = {"name": "Lightspeed", "href": home(), "destination": "nav", "category": "admin"}
+        return [view | {"icon": f"{home()}static/icon.svg"}]
 
 
 class LightspeedPlugin(AirflowPlugin):
-    """Mounts the refresh trigger at ``/lightspeed`` in the API server."""
+    """Mounts page and refresh trigger at ``/lightspeed`` in the API server, and links the page in the Admin menu."""
 
     name = "lightspeed"
     fastapi_apps = _LazyApps()
+    external_views = _LazyViews()

@@ -32,9 +32,7 @@ class Answer:
 
 def failure(conn_id: str, answer: Answer) -> LightspeedError:
     """Return the error that a bad outcome means for the person who runs the task."""
-    reconnect = (
-        f"Put a new refresh token into connection {conn_id!r} (Admin > Connections): give consent at Lightspeed again."
-    )
+    reconnect = f"Connect it again: Admin > Lightspeed in Airflow's menu, or `airflow lightspeed connect {conn_id}`."
     match answer.outcome:
         case Outcome.INVALID_CLIENT:
             msg = (
@@ -44,6 +42,9 @@ def failure(conn_id: str, answer: Answer) -> LightspeedError:
             return InvalidClient(msg, conn_id=conn_id)
         case Outcome.INVALID_GRANT:
             msg = f"connection {conn_id!r}: the grant is revoked or expired (invalid_grant). {reconnect}"
+            return ReconnectRequired(msg, conn_id=conn_id)
+        case Outcome.DISCONNECTED:
+            msg = f"connection {conn_id!r} was disconnected: its grant was revoked at Lightspeed. {reconnect}"
             return ReconnectRequired(msg, conn_id=conn_id)
         case Outcome.NO_GRANT:
             msg = (

@@ -15,9 +15,21 @@ from airflow_provider_lightspeed.tokens.asker import Asker
 log = logging.getLogger(__name__)
 
 EVENT: Final = "lightspeed.token_refresh"
+CREATED: Final = "lightspeed.create"
+CONNECTED: Final = "lightspeed.connect"
+DISCONNECTED: Final = "lightspeed.disconnect"
+TAKEN_OVER: Final = "lightspeed.take_over"
 METRIC: Final = "lightspeed.token_refresh"
 #: A grant this close to its end is worth a warning.
 LAPSE_WARNING: Final = timedelta(days=7)
+
+
+def note(event: str, conn_id: str, user: str, **facts: str) -> None:
+    """Write down what a person did. What is done does not fail over its own record."""
+    try:
+        write_event(event, owner=user[:500], extra=json.dumps({"conn_id": conn_id, **facts}))
+    except Exception as error:  # noqa: BLE001 - of whatever database
+        log.warning("connection %r: %s by %s is not in the event log (%s)", conn_id, event, user, type(error).__name__)
 
 
 def record(conn_id: str, answer: Answer, asker: Asker) -> None:

@@ -8,14 +8,22 @@ connection is only looked at.
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
+from contextlib import suppress
 
+from airflow_provider_lightspeed.auth.ledger import Account
 from airflow_provider_lightspeed.compat import AirflowNotFoundException, database_is_reachable
-from airflow_provider_lightspeed.exceptions import LightspeedAuthError, LightspeedError, ReconnectRequired
+from airflow_provider_lightspeed.exceptions import (
+    LightspeedAuthError,
+    LightspeedError,
+    ReconnectRequired,
+    RefreshPending,
+)
 from airflow_provider_lightspeed.settings import ConnectionSettings
 from airflow_provider_lightspeed.tokens.source import DatabaseDesk, Desk, LedgerTokenSource, TaskDesk
 from airflow_provider_lightspeed.tokens.status import connection_ids
-from airflow_provider_lightspeed.tokens.store import peek
+from airflow_provider_lightspeed.tokens.store import locked_ledger, peek
 
 _SAVE_FIRST = (
     "the form is complete, but its refresh token is not stored yet, and a test would spend it without being able to keep "
@@ -30,7 +38,7 @@ def probe(conn_id: str) -> tuple[bool, str]:
         view = desk.look()
         # No masking: in an API server the masker's pattern would grow with every rotation.
         source = LedgerTokenSource(desk, mask=lambda _: None, patience=15.0)
-        return True, _account(view.settings, source)
+        return True, _account(desk, view.settings, source)
     except (LightspeedError, AirflowNotFoundException) as error:
         return False, str(error)
 
@@ -77,7 +85,7 @@ def _is_home(conn_id: str, copy: ConnectionSettings, *, is_named: bool) -> bool:
     return is_named and found.ledger.token is not None and not copy.refresh_token
 
 
-def _account(settings: ConnectionSettings, source: LedgerTokenSource) -> str:
+def _account(desk: Desk, settings: ConnectionSettings, source: LedgerTokenSource) -> str:
     from airflow_provider_lightspeed.client.rest import RSeriesClient
     from airflow_provider_lightspeed.client.transport import RequestsTransport
 
@@ -85,5 +93,17 @@ def _account(settings: ConnectionSettings, source: LedgerTokenSource) -> str:
         host=settings.host, tokens=source, transport=RequestsTransport(), account_id=settings.account_id
     )
     account = client.get("/Account").get("Account")
-    name = account.get("name") if isinstance(account, Mapping) else None
+    name = str(account.get("name") or "") if isinstance(account, Mapping) else ""
+    if isinstance(desk, DatabaseDesk):
+        bucket = client.bucket()
+        _write_down(settings.conn_id, Account(name, bucket.level, bucket.size, bucket.drip, client.server_now()))
     return f"Connected to {name or 'the account'} (account {client.account_id})"
+
+
+def _write_down(conn_id: str, account: Account) -> None:
+    """Keep what was seen for the page; while somebody refreshes, there is more important to do."""
+    with suppress(RefreshPending), locked_ledger(conn_id) as locked:
+        found = locked.read()
+        if found.stored is not None and found.ledger.token:
+            ledger = dataclasses.replace(found.ledger, account=account)
+            locked.save(ledger, found.stored, expected=ledger.generation)

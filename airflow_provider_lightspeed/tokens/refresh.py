@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -76,7 +76,7 @@ class Refresher:
         *,
         attempts_per_minute: int = ATTEMPTS_PER_MINUTE,
     ) -> None:
-        self._exchange = exchange or default_exchange()
+        self.exchange = exchange or default_exchange()
         self.clock = clock or SystemClock()
         self.limit = attempts_per_minute
 
@@ -148,7 +148,7 @@ class Refresher:
 
     def send(self, client: OAuthClient, candidate: Secret, previous: Token | None, now: datetime) -> Token:
         """Send one grant and return the pair."""
-        reply = self._exchange(refresh_request(client, candidate))
+        reply = self.exchange(refresh_request(client, candidate))
         before = previous if previous and previous.refresh_token == candidate else None
         try:
             return parse_token(reply, now=now, previous=before)
@@ -156,7 +156,15 @@ class Refresher:
             msg = f"the authorization server refused the refresh request: {error.message}"
             raise LightspeedRetriableError(msg, **error.fields) from error
 
-    def persist(self, locked: LockedLedger, ledger: Ledger, stored: Stored, *, expected: int) -> bool:
+    def persist(
+        self,
+        locked: LockedLedger,
+        ledger: Ledger,
+        stored: Stored,
+        *,
+        expected: int,
+        details: Mapping[str, str] | None = None,
+    ) -> bool:
         """Save a pair that is in hand; a database that stumbles is asked again: nobody else has this pair.
 
         :raises sqlalchemy.exc.DBAPIError: not within ``PERSIST_PATIENCE`` seconds.
@@ -166,7 +174,7 @@ class Refresher:
         deadline = self.clock.monotonic() + PERSIST_PATIENCE
         while True:
             try:
-                return locked.save(ledger, stored, expected=expected)
+                return locked.save(ledger, stored, expected=expected, details=details)
             except (DBAPIError, LightspeedDataError) as error:
                 if self.clock.monotonic() >= deadline:
                     raise
@@ -260,8 +268,10 @@ class _Flight:
         return self._refresher.answer(Outcome(failure), failed, now)
 
 
-def take_over(conn_id: str) -> bool:
+def take_over(conn_id: str, user: str) -> bool:
     """Make this deployment the owner of a connection's tokens; ``False`` if there are none.
+
+    :param user: who decided it, for the event log.
 
     :raises RefreshPending: a refresh is under way.
     """
@@ -270,4 +280,6 @@ def take_over(conn_id: str) -> bool:
         if found.stored is None or found.ledger.token is None:
             return False
         ledger = dataclasses.replace(found.ledger, owner=found.stored.place.owner)
-        return locked.save(ledger, found.stored, expected=ledger.generation)
+        done = locked.save(ledger, found.stored, expected=ledger.generation)
+    journal.note(journal.TAKEN_OVER, conn_id, user)
+    return done

@@ -33,6 +33,10 @@ PATIENCE: Final = 300.0
 STRANGER_PATIENCE: Final = 10.0
 #: Share of the margin that tasks wait longer than the refreshing side, at random: the first one asks, the rest find it.
 _JITTER: Final = 0.75
+#: Outcomes that waiting does not change.
+_FOR_A_PERSON: Final = frozenset(
+    {Outcome.INVALID_CLIENT, Outcome.INVALID_GRANT, Outcome.DISCONNECTED, Outcome.NO_GRANT, Outcome.FOREIGN}
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -232,7 +236,7 @@ class LedgerTokenSource:
                 raise ReconnectRequired(msg, conn_id=conn_id)
             self._keep(current, answer.expires_in)
             return True
-        if answer.outcome in (Outcome.INVALID_CLIENT, Outcome.INVALID_GRANT, Outcome.NO_GRANT, Outcome.FOREIGN):
+        if answer.outcome in _FOR_A_PERSON:
             raise failure(conn_id, answer)
         return False
 

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
-from airflow_provider_lightspeed.auth.ledger import Ledger
+from airflow_provider_lightspeed.auth.ledger import Account, Failure, Ledger
 from airflow_provider_lightspeed.auth.step import inherits, is_moved, owns, server_time
 from airflow_provider_lightspeed.compat import new_session
 from airflow_provider_lightspeed.exceptions import LightspeedError
 from airflow_provider_lightspeed.provider_info import CONNECTION_TYPE
+from airflow_provider_lightspeed.redact import Secret
 from airflow_provider_lightspeed.tokens.home import Stored
 from airflow_provider_lightspeed.tokens.journal import LAPSE_WARNING
 from airflow_provider_lightspeed.tokens.store import LEDGER_SUFFIX, LEDGER_TYPE, Snapshot, peek
@@ -24,12 +25,18 @@ class Status:
 
     :param source: where Airflow reads the connection: metadata database, environment variable, or a secrets backend.
     :param token: ``fresh``, ``stale``, ``expired``, or ``none`` before the first refresh.
+    :param bucket: the leaky bucket as last seen, if it was.
+    :param is_foreign: the tokens belong to another deployment.
     :param attention: what a person should do something about, empty if nothing.
     """
 
     conn_id: str
     source: str = ""
+    team: str | None = None
+    client_id: str = ""
+    auth_url: str = ""
     account_id: str = ""
+    account_name: str = ""
     scope: str = ""
     token: str = "none"  # noqa: S105 - a state
     expires_at: datetime | None = None
@@ -37,6 +44,8 @@ class Status:
     refreshed_by: str = ""
     lapses_at: datetime | None = None
     generation: int = 0
+    bucket: Account = field(default_factory=Account)
+    is_foreign: bool = False
     attention: tuple[str, ...] = ()
 
 
@@ -81,6 +90,10 @@ def status(conn_id: str) -> Status:
     return Status(
         conn_id,
         source=found.stored.source,
+        team=found.stored.team,
+        client_id=settings.client_id,
+        auth_url=settings.auth_url,
+        account_name=ledger.account.name,
         account_id=(token and token.account_id) or settings.account_id or "",
         scope=" ".join((token and token.scope) or settings.scope),
         token=token.state(now).value if token else "none",
@@ -89,6 +102,8 @@ def status(conn_id: str) -> Status:
         refreshed_by=ledger.refreshed_by,
         lapses_at=ledger.lapses_at,
         generation=ledger.generation,
+        bucket=ledger.account,
+        is_foreign=not owns(ledger, found.stored.place),
         attention=tuple(_attention(found, found.stored, ledger, now)),
     )
 
@@ -96,9 +111,11 @@ def status(conn_id: str) -> Status:
 def _attention(found: Snapshot, stored: Stored, ledger: Ledger, now: datetime) -> list[str]:
     settings = stored.settings
     remarks = []
-    if ledger.failure and ledger.failed_with == ledger.identity(settings):
+    if ledger.failure is Failure.DISCONNECTED:
+        remarks.append(f"disconnected by {ledger.refreshed_by}: connect")
+    elif ledger.failure and ledger.failed_with == ledger.identity(settings):
         remarks.append(f"Lightspeed said {ledger.failure.value}: correct the connection or reconnect")
-    if not settings.refresh_token and not ledger.token:
+    elif not settings.refresh_token and not ledger.token:
         remarks.append("no refresh token: connect")
     if is_moved(ledger, settings) and not ledger.is_news(settings.refresh_token):
         remarks.append("host, auth_url or client ID changed since the tokens were issued: reconnect")
@@ -114,3 +131,28 @@ def _attention(found: Snapshot, stored: Stored, ledger: Ledger, now: datetime) -
     if found.rolled_back:
         remarks.append("the companion connection was overwritten with an older one; the next refresh puts it right")
     return remarks
+
+
+def partners(conn_id: str) -> list[str]:
+    """Return the IDs of the other connections that spend the same grant: what ends it here ends it there."""
+    ours = peek(conn_id)
+    found = []
+    for other_id in connection_ids():
+        try:
+            other = peek(other_id)
+        except LightspeedError:
+            continue
+        if other_id == conn_id or ours.stored is None or other.stored is None:
+            continue
+        if other.stored.settings.destination[1:] == ours.stored.settings.destination[1:] and _share(ours, other):
+            found.append(other_id)
+    return found
+
+
+def _share(ours: Snapshot, other: Snapshot) -> bool:
+    def held(snapshot: Snapshot) -> Secret:
+        return snapshot.stored.settings.refresh_token if snapshot.stored else Secret("")
+
+    known = ours.ledger.knows(held(other)) or other.ledger.knows(held(ours))
+    same = bool(held(ours)) and held(ours) == held(other)
+    return known or same or ours.ledger.shares_grant_with(other.ledger)

@@ -9,7 +9,7 @@ key. The variable also holds the grant attempts, recorded in transactions of the
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -18,9 +18,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 from airflow_provider_lightspeed.auth.codec import dump, load
 from airflow_provider_lightspeed.auth.ledger import Ledger
+from airflow_provider_lightspeed.auth.token import Token
 from airflow_provider_lightspeed.compat import new_session
 from airflow_provider_lightspeed.exceptions import LightspeedDataError, RefreshPending
-from airflow_provider_lightspeed.redact import Secret
 from airflow_provider_lightspeed.tokens.home import Stored, find, select_row
 
 if TYPE_CHECKING:
@@ -142,8 +142,10 @@ class LockedLedger:
         finally:
             session.close()
 
-    def save(self, ledger: Ledger, stored: Stored, *, expected: int) -> bool:
+    def save(self, ledger: Ledger, stored: Stored, *, expected: int, details: Mapping[str, str] | None = None) -> bool:
         """Commit ``ledger`` if the stored generation still is ``expected``; say whether it was.
+
+        :param details: further extras of the user's own row to set; a refresh sets none but the refresh token.
 
         A rotated refresh token is written back to the user's own row in the same transaction, and what was committed
         is read back on another database connection. Saving the same ledger twice does no harm.
@@ -162,8 +164,8 @@ class LockedLedger:
             return False
         row.set_extra(json.dumps(dump(ledger)))
         _write_copy(self._session, self._conn_id, ledger, attempts)
-        if ledger.generation != expected and ledger.token and stored.origin.startswith("row:"):
-            self._write_back(ledger.token.refresh_token, ledger.token.account_id)
+        if ledger.generation != expected and stored.origin.startswith("row:"):
+            self._write_back(ledger.token, details or {})
         self._commit(ledger)
         return True
 
@@ -178,15 +180,17 @@ class LockedLedger:
         finally:
             other.close()
 
-    def _write_back(self, refresh_token: Secret, account_id: str | None) -> None:
+    def _write_back(self, token: Token | None, details: Mapping[str, str]) -> None:
         row = select_row(self._session, self._conn_id, lock=True)
         if row is None:
             return
         extra = json.loads(row.extra) if row.extra else {}
-        extra["refresh_token"] = refresh_token.reveal()
-        if account_id and not extra.get("account_id"):
-            extra["account_id"] = account_id
-        row.set_extra(json.dumps(extra))
+        if token is None:
+            extra.pop("refresh_token", None)
+        else:
+            extra["refresh_token"] = token.refresh_token.reveal()
+            extra["account_id"] = extra.get("account_id") or token.account_id
+        row.set_extra(json.dumps({key: value for key, value in {**extra, **details}.items() if value is not None}))
 
     def _limit_waiting(self) -> None:
         from sqlalchemy import text
@@ -207,14 +211,14 @@ def _snapshot(session: Session, conn_id: str, row: Any | None) -> Snapshot:
     visible = _ledger_of(row)
     copy, attempts = _read_copy(session, conn_id)
     ledger = copy if copy.generation > visible.generation else visible
-    return Snapshot(ledger, visible, find(session, conn_id), attempts, _database_time(session))
+    return Snapshot(ledger, visible, find(session, conn_id), attempts, database_time(session))
 
 
 def _ledger_of(row: Any | None) -> Ledger:
     return load(json.loads(row.extra) if row is not None and row.extra else {})
 
 
-def _database_time(session: Session) -> datetime:
+def database_time(session: Session) -> datetime:
     """Workers' clocks may be an hour wrong; the database's is one for all."""
     from sqlalchemy import text
 

@@ -112,7 +112,7 @@ def test_copied_database_makes_no_grant_call_until_taken_over(
     with pytest.raises(ReconnectRequired, match="take-over"):
         keep_alive(CONN)
     assert grants(simulator) == [200]
-    assert take_over(CONN)
+    assert take_over(CONN, "me")
     assert Refresher().refresh(CONN, held()).outcome is Outcome.REFRESHED
 
 

@@ -1,0 +1,84 @@
+"""Who may do what on the page: Airflow's login, the auth manager's rights on connections, and proof that a form is ours."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Final
+from urllib.parse import parse_qs
+
+from airflow.api_fastapi.app import get_auth_manager
+from airflow.api_fastapi.auth.managers.models.resource_details import ConnectionDetails
+from airflow.api_fastapi.core_api.security import GetUserDep
+from fastapi import Depends, HTTPException, Request
+from itsdangerous import BadSignature, URLSafeTimedSerializer
+
+from airflow_provider_lightspeed.compat import conf
+
+#: Bytes; a form of ours has a few short fields and a pasted URL.
+MAX_FORM: Final = 65_536
+#: Seconds that an open page's forms stay good: a working day.
+FORM_LIFE: Final = 12 * 3600
+
+Fields = dict[str, list[str]]
+
+
+def may(method: str, user: Any, conn_id: str, team: str | None = None) -> bool:
+    """Tell whether the auth manager lets this user read (``GET``), create (``POST``) or edit (``PUT``) the connection."""
+    details = ConnectionDetails(conn_id=conn_id, team_name=team)
+    return bool(get_auth_manager().is_authorized_connection(method=method, details=details, user=user))  # type: ignore[arg-type]
+
+
+def user_id(user: Any) -> str:
+    """Return what names the user for ever, for binding things to them."""
+    return str(user.get_id())
+
+
+class Seal:
+    """Signs what goes through the browser and must come back as it was, with the key that all API servers share."""
+
+    def __init__(self, purpose: str, life: int) -> None:
+        self._purpose = purpose
+        self._life = life
+
+    def _serializer(self) -> URLSafeTimedSerializer:
+        return URLSafeTimedSerializer(conf.get("api", "secret_key"), salt=f"lightspeed-{self._purpose}")
+
+    def sign(self, value: Any) -> str:
+        """Return the value as signed text."""
+        return str(self._serializer().dumps(value))
+
+    def read(self, text: str) -> Any | None:
+        """Return the value if the text is ours and not too old, else ``None``."""
+        try:
+            return self._serializer().loads(text, max_age=self._life)
+        except BadSignature:
+            return None
+
+
+FORMS: Final = Seal("form", FORM_LIFE)
+
+
+async def fields(request: Request) -> Fields:
+    """Return the fields of a posted form.
+
+    :raises HTTPException: 413 on a body larger than any form of ours.
+    """
+    body = b""
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > MAX_FORM:
+            raise HTTPException(413, "The form is too large")
+    return parse_qs(body.decode(errors="replace"), keep_blank_values=True)
+
+
+FieldsDep = Annotated[Fields, Depends(fields)]
+
+
+async def require_own_form(request: Request, user: GetUserDep, found: FieldsDep) -> None:
+    """Refuse a form that another site, or another user's page, has made the browser post.
+
+    :raises HTTPException: 403.
+    """
+    if request.headers.get("sec-fetch-site", "same-origin") != "same-origin":
+        raise HTTPException(403, "The form was not sent from this page")
+    if FORMS.read("".join(found.get("form_token", [])[:1])) != user_id(user):
+        raise HTTPException(403, "This page is too old, or was opened by somebody else. Go back, reload it, try again")

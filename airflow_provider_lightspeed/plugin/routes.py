@@ -1,0 +1,224 @@
+"""The pages under ``/lightspeed``: every one behind Airflow's login and the auth manager's rights on connections.
+
+Who may read connections sees; who may edit them connects, tests, disconnects and takes over; who may create them creates.
+The permission is a dependency of the router, so that a route cannot be added without one.
+"""
+
+from __future__ import annotations
+
+import secrets
+from typing import Annotated, Any, Final
+
+from airflow.api_fastapi.core_api.security import GetUserDep, requires_access_connection
+from fastapi import APIRouter, Depends, HTTPException, Request
+from fastapi.responses import Response
+
+from airflow_provider_lightspeed.exceptions import LightspeedError, RefreshPending
+from airflow_provider_lightspeed.plugin import shell
+from airflow_provider_lightspeed.plugin.auth import FieldsDep, may, require_own_form, user_id
+from airflow_provider_lightspeed.plugin.pages import Message, go, in_thread, path_of, render
+from airflow_provider_lightspeed.plugin.paths import home
+from airflow_provider_lightspeed.plugin.views import Card, newest_bucket, scope_choices
+from airflow_provider_lightspeed.redact import Secret
+from airflow_provider_lightspeed.tokens import attempts
+from airflow_provider_lightspeed.tokens.connect import Consents
+from airflow_provider_lightspeed.tokens.create import NewConnection, create
+from airflow_provider_lightspeed.tokens.probe import probe
+from airflow_provider_lightspeed.tokens.refresh import take_over
+from airflow_provider_lightspeed.tokens.status import Status, connection_ids, partners, status
+from airflow_provider_lightspeed.tokens.usage import last_buckets
+
+reading: Final = APIRouter(dependencies=[Depends(requires_access_connection("GET"))])
+editing: Final = APIRouter(dependencies=[Depends(requires_access_connection("PUT"))])
+acting: Final = APIRouter(dependencies=[Depends(requires_access_connection("PUT")), Depends(require_own_form)])
+creating: Final = APIRouter(dependencies=[Depends(requires_access_connection("POST"))])
+ROUTERS: Final = (reading, editing, acting, creating)
+
+
+def consents() -> Consents:
+    """Return the authorization code flow; replaced in tests that have no server to talk to."""
+    return Consents()
+
+
+ConsentsDep = Annotated[Consents, Depends(consents)]
+
+
+@reading.get("/")
+async def overview(request: Request, user: GetUserDep) -> Response:
+    """Every connection that the user may see."""
+
+    def look() -> list[Card]:
+        found = [status(conn_id) for conn_id in connection_ids()]
+        seen = [each for each in found if may("GET", user, each.conn_id, each.team)]
+        buckets = last_buckets({each.account_id for each in seen if each.account_id})
+        return [
+            Card.of(newest_bucket(each, buckets.get(each.account_id)), may_edit=_may_edit(user, each)) for each in seen
+        ]
+
+    cards = await in_thread(look)
+    return render(request, "overview.html", user, cards=cards, may_create=may("POST", user, ""))
+
+
+def _may_edit(user: Any, found: Status) -> bool:
+    return may("PUT", user, found.conn_id, found.team)
+
+
+@creating.get("/new")
+async def new(request: Request, user: GetUserDep) -> Response:
+    """The form for a new connection."""
+    return render(request, "new.html", user, scopes=scope_choices(()), filled={}, error="")
+
+
+@creating.post("/new", dependencies=[Depends(require_own_form)])
+async def make_new(request: Request, user: GetUserDep, found: FieldsDep) -> Response:
+    """Store a new connection and go on to its consent."""
+    filled = {name: values[0].strip() for name, values in found.items()}
+    scope = tuple(found.get("scope", ()))
+    try:
+        await in_thread(create, NewConnection.read(filled, scope), user.get_name())
+    except LightspeedError as error:
+        filled.pop("client_secret", None)  # what was typed does not come back to the browser
+        facts = {"scopes": scope_choices(scope), "filled": filled, "error": str(error)}
+        return render(request, "new.html", user, status=422, **facts)
+    return go(path_of("connect", filled["conn_id"]), Message("good", f"Connection {filled['conn_id']} is stored."))
+
+
+@editing.get("/connect/{connection_id:path}")
+async def connecting(request: Request, user: GetUserDep, connection_id: str) -> Response:
+    """What will be asked for at Lightspeed, and where to paste the redirected URL."""
+    found = await in_thread(status, connection_id)
+    if not found.source:
+        return go(home(), Message("bad", f"Connection {connection_id}: {'; '.join(found.attention)}."))
+    page = render(
+        request,
+        "connect.html",
+        user,
+        card=Card.of(found, may_edit=True),
+        scopes=scope_choices(tuple(found.scope.split())),
+    )
+    page.headers["Content-Security-Policy"] = shell.content_security_policy(found.auth_url)
+    return page
+
+
+@acting.post("/connect/{connection_id:path}")
+async def depart(user: GetUserDep, connection_id: str, found: FieldsDep, flow: ConsentsDep) -> Response:
+    """Send the user to Lightspeed."""
+    try:
+        scope = tuple(found.get("scope", ()))
+        departure = await in_thread(flow.depart, connection_id, scope, user=user_id(user), by=user.get_name())
+        await in_thread(attempts.keep, departure.state, departure.attempt)
+    except LightspeedError as error:
+        return go(path_of("connect", connection_id), Message("bad", str(error)))
+    return go(departure.url)
+
+
+@editing.get("/callback")
+async def come_back(request: Request, user: GetUserDep, flow: ConsentsDep) -> Response:
+    """The registered redirect URI: the user comes back from Lightspeed with a code."""
+    return await _arrive(user, flow, f"?{request.scope[shell.QUERY].decode('ascii', errors='replace')}")
+
+
+@acting.post("/callback")
+async def paste(user: GetUserDep, flow: ConsentsDep, found: FieldsDep) -> Response:
+    """The same for a redirect URI that leads elsewhere: the user pastes the address they were sent to."""
+    return await _arrive(user, flow, "".join(found.get("redirected", [])[:1]))
+
+
+async def _arrive(user: Any, flow: Consents, redirected: str) -> Response:
+    state = attempts.state_of(redirected)
+    try:
+        attempt = await in_thread(attempts.take, state, user_id(user))
+        await _require_edit(user, attempt.conn_id)
+        attempt = await in_thread(flow.redeem, attempt, state, redirected)
+        # Stored before anything else can go wrong: from here on the grant exists.
+        key = Secret(secrets.token_urlsafe(32))
+        await in_thread(attempts.keep, key, attempt)
+        if await in_thread(flow.replaces, attempt):
+            return go(path_of(f"confirm/{key.reveal()}"))
+    except LightspeedError as error:
+        return go(home(), Message("bad", f"Not connected: {error}"))
+    return await _finish(user, flow, key)
+
+
+async def _finish(user: Any, flow: Consents, key: Secret) -> Response:
+    try:
+        attempt = await in_thread(attempts.take, key, user_id(user))
+    except LightspeedError as error:
+        return go(home(), Message("bad", f"Not connected: {error}"))
+    try:
+        await in_thread(flow.adopt, attempt)
+    except RefreshPending as error:
+        await in_thread(attempts.keep, key, attempt)
+        return go(path_of(f"confirm/{key.reveal()}"), Message("bad", str(error)))
+    except LightspeedError as error:
+        return go(home(), Message("bad", f"Not connected: {error}"))
+    works, words = await in_thread(probe, attempt.conn_id)
+    text = words if works else f"the grant is stored, but a first look at the account failed: {words}"
+    return go(home(), Message("good" if works else "bad", f"{attempt.conn_id}: {text}."))
+
+
+async def _require_edit(user: Any, conn_id: str) -> None:
+    if not may("PUT", user, conn_id, (await in_thread(status, conn_id)).team):
+        raise HTTPException(403, "You may not edit this connection")
+
+
+@editing.get("/confirm/{key}")
+async def confirming(request: Request, user: GetUserDep, key: str, flow: ConsentsDep) -> Response:
+    """Another account than before: a person decides."""
+    attempt = await in_thread(attempts.look, Secret(key), user_id(user))
+    if attempt is None or attempt.token is None:
+        return go(home(), Message("bad", "There is nothing to confirm (any more). Start again with Connect."))
+    before = await in_thread(flow.replaces, attempt)
+    after = attempt.token.account_id
+    return render(request, "confirm.html", user, key=key, conn_id=attempt.conn_id, before=before, after=after)
+
+
+@acting.post("/confirm/{key}")
+async def confirm(user: GetUserDep, key: str, found: FieldsDep, flow: ConsentsDep) -> Response:
+    """Take the new account, or give its grant back."""
+    if found.get("decision") == ["replace"]:
+        return await _finish(user, flow, Secret(key))
+    try:
+        attempt = await in_thread(attempts.take, Secret(key), user_id(user))
+        await in_thread(flow.discard, attempt)
+    except LightspeedError as error:
+        return go(home(), Message("bad", f"Nothing was changed; the new grant was not revoked: {error}"))
+    return go(home(), Message("good", f"{attempt.conn_id}: nothing was changed; the new grant was revoked."))
+
+
+@acting.post("/test/{connection_id:path}")
+async def test(connection_id: str) -> Response:
+    """Say whether the stored grant reads the account."""
+    works, words = await in_thread(probe, connection_id)
+    return go(home(), Message("good" if works else "bad", f"{connection_id}: {words}."))
+
+
+@editing.get("/disconnect/{connection_id:path}")
+async def disconnecting(request: Request, user: GetUserDep, connection_id: str) -> Response:
+    """What a disconnection means, and for which other connections."""
+    others = [each for each in await in_thread(partners, connection_id) if may("GET", user, each)]
+    found = await in_thread(status, connection_id)
+    return render(request, "disconnect.html", user, card=Card.of(found, may_edit=True), partners=others)
+
+
+@acting.post("/disconnect/{connection_id:path}")
+async def disconnect(user: GetUserDep, connection_id: str, flow: ConsentsDep) -> Response:
+    """Revoke the grant and forget its tokens."""
+    try:
+        await in_thread(flow.disconnect, connection_id, user.get_name())
+    except LightspeedError as error:
+        return go(home(), Message("bad", f"{connection_id} is still connected, its tokens are kept: {error}"))
+    return go(home(), Message("good", f"{connection_id} is disconnected: its grant was revoked at Lightspeed."))
+
+
+@acting.post("/take-over/{connection_id:path}")
+async def take(user: GetUserDep, connection_id: str) -> Response:
+    """Let this deployment go on with tokens that belong to another one."""
+    try:
+        done = await in_thread(take_over, connection_id, user.get_name())
+    except LightspeedError as error:
+        return go(home(), Message("bad", f"{connection_id}: {error}"))
+    words = (
+        "its tokens belong to this deployment now; end the other one's schedule" if done else "no tokens to take over"
+    )
+    return go(home(), Message("good" if done else "bad", f"{connection_id}: {words}."))

@@ -1,0 +1,176 @@
+"""Consents under way: each bound to the Airflow user who began it, good once, for ten minutes (RFC 6749, section 10.12).
+
+They lie encrypted in the metadata database, so that any API server can take the person who comes back. The key is a hash
+of the state: who can list variables cannot make a callback of it.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import parse_qs, urlsplit
+
+from airflow_provider_lightspeed.auth.codec import dump_token, load_token
+from airflow_provider_lightspeed.auth.token import Token
+from airflow_provider_lightspeed.compat import new_session
+from airflow_provider_lightspeed.exceptions import InvalidArgument
+from airflow_provider_lightspeed.redact import Secret
+from airflow_provider_lightspeed.tokens.store import database_time
+
+if TYPE_CHECKING:
+    from sqlalchemy.orm import Session
+
+LIFE: Final = timedelta(minutes=10)
+#: With the word that makes Airflow hide a variable's value from those who may see variables.
+PREFIX: Final = "lightspeed_connect_token_"
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One consent that somebody went to Lightspeed for.
+
+    :param user: who began it, named for ever; nobody else can finish it.
+    :param by: the same for people to read.
+    :param origin: which stored connection it is for, see ``tokens.home.Stored``.
+    :param destination: host, authorization server and client ID that the consent is asked for.
+    :param verifier: proves at the exchange who asked (PKCE, RFC 7636).
+    :param token: the pair, once the code is exchanged and a person is to confirm.
+    """
+
+    conn_id: str
+    user: str
+    by: str
+    origin: str
+    destination: tuple[str, str, str]
+    verifier: Secret
+    expires_at: datetime
+    token: Token | None = None
+
+
+def keep(state: Secret, attempt: Attempt) -> None:
+    """Store an attempt under its state, and drop those that are over."""
+    from airflow.models.crypto import get_fernet
+    from airflow.models.variable import Variable
+    from sqlalchemy import insert
+
+    session = new_session()
+    try:
+        _sweep(session)
+        fernet = get_fernet()
+        values = {
+            "key": _key(state),
+            "val": fernet.encrypt(json.dumps(_dump(attempt)).encode()).decode(),
+            "is_encrypted": fernet.is_encrypted,
+            "description": "A consent under way; swept by airflow-provider-lightspeed.",
+        }
+        session.execute(insert(Variable.__table__).values(values))
+        session.commit()
+    finally:
+        session.close()
+
+
+def take(state: Secret, user: str) -> Attempt:
+    """Return the attempt of this state and forget it: a state is good once.
+
+    :raises InvalidArgument: it was used, is older than ten minutes, was never given out, or is somebody else's (whose
+        attempt stays good).
+    """
+    from airflow.models.variable import Variable
+    from sqlalchemy import delete
+
+    session = new_session()
+    try:
+        attempt = _read(session, _key(state))
+        if attempt is None or attempt.expires_at <= database_time(session):
+            msg = "this consent was used already, or is older than 10 minutes; start again with Connect"
+            raise InvalidArgument(msg, field="state", found="an unknown state", allowed=())
+        if attempt.user != user:
+            msg = "this consent was begun by another Airflow user; only they can finish it. Start your own with Connect"
+            raise InvalidArgument(msg, field="state", found="another user's state", allowed=())
+        done: Any = session.execute(delete(Variable).where(Variable.key == _key(state)))
+        session.commit()
+        if done.rowcount != 1:
+            msg = "this consent is being finished by another request"
+            raise InvalidArgument(msg, field="state", found="a state in use", allowed=())
+        return attempt
+    finally:
+        session.close()
+
+
+def look(state: Secret, user: str) -> Attempt | None:
+    """Return an attempt without using it up, ``None`` if this user has none of that state."""
+    session = new_session()
+    try:
+        attempt = _read(session, _key(state))
+        is_good = attempt is not None and attempt.user == user and attempt.expires_at > database_time(session)
+        return attempt if is_good else None
+    finally:
+        session.close()
+
+
+def state_of(redirected: str) -> Secret:
+    """Return the state in a redirected URL, empty if there is none."""
+    return Secret("".join(parse_qs(urlsplit(redirected.strip()).query).get("state", [])[:1]))
+
+
+def expiry() -> datetime:
+    """Return when an attempt that begins now is over, by the database's clock."""
+    session = new_session()
+    try:
+        return database_time(session) + LIFE
+    finally:
+        session.close()
+
+
+def _key(state: Secret) -> str:
+    return PREFIX + state.fingerprint()
+
+
+def _read(session: Session, key: str) -> Attempt | None:
+    from airflow.models.crypto import get_fernet
+    from airflow.models.variable import Variable
+    from sqlalchemy import select
+
+    column = Variable.__table__.c
+    found = session.execute(select(column.val, column.is_encrypted).where(column.key == key)).first()
+    if found is None:
+        return None
+    return _load(json.loads(get_fernet().decrypt(found[0].encode()) if found[1] else found[0]))
+
+
+def _sweep(session: Session) -> None:
+    from airflow.models.variable import Variable
+    from sqlalchemy import delete, select
+
+    column, now = Variable.__table__.c, database_time(session)
+    for (key,) in session.execute(select(column.key).where(column.key.startswith(PREFIX, autoescape=True))).all():
+        attempt = _read(session, key)
+        if attempt is None or attempt.expires_at <= now:
+            session.execute(delete(Variable).where(Variable.key == key))
+
+
+def _dump(attempt: Attempt) -> dict[str, Any]:
+    fields = {field.name: getattr(attempt, field.name) for field in dataclasses.fields(attempt)}
+    return fields | {
+        "verifier": attempt.verifier.reveal(),
+        "expires_at": attempt.expires_at.isoformat(),
+        "token": attempt.token and dump_token(attempt.token),
+    }
+
+
+def _load(data: Mapping[str, Any]) -> Attempt:
+    host, auth_url, client_id = data["destination"]
+    return Attempt(
+        conn_id=data["conn_id"],
+        user=data["user"],
+        by=data["by"],
+        origin=data["origin"],
+        destination=(host, auth_url, client_id),
+        verifier=Secret(data["verifier"]),
+        expires_at=datetime.fromisoformat(data["expires_at"]).astimezone(UTC),
+        token=load_token(data["token"]) if data["token"] else None,
+    )
