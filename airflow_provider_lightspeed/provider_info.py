@@ -20,7 +20,7 @@ CONN_FIELDS: Final[dict[str, dict[str, Any]]] = {
     "refresh_token": {
         "label": "Refresh token",
         "schema": {**_STRING, "format": "password"},
-        "description": "The grant. Kept up to date by the provider: every rotation is written back here.",
+        "description": "Leave empty and press Connect in Admin > Lightspeed; every rotation is written back here.",
     },
     "account_id": {
         "label": "Account ID",

@@ -79,7 +79,7 @@ def render(request: Request, template: str, user: Any, *, status: int = 200, **f
 
 def go(path: str, message: Message | None = None) -> Response:
     """Return a redirect to a page of ours, or to Lightspeed, with a message for the page it leads to."""
-    reply = RedirectResponse(path, status_code=HTTPStatus.SEE_OTHER)
+    reply = RedirectResponse(path, status_code=303)
     if message:
         reply.set_cookie(
             _COOKIE,
