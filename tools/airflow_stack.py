@@ -78,7 +78,8 @@ class AirflowStack:
             "api__workers": "1",
             "api__secret_key": secrets.token_hex(32),
             "api_auth__jwt_secret": secrets.token_hex(32),
-            "database__sql_alchemy_conn": f"sqlite:///{self.home / 'airflow.db'}",
+            # SQLite's writers wait for one another, on a busy machine for longer than the default of five seconds.
+            "database__sql_alchemy_conn": f"sqlite:///{self.home / 'airflow.db'}?timeout=30",
             "database__load_default_connections": "False",
             "dag_processor__refresh_interval": "5",
             "dag_processor__min_file_process_interval": "5",
@@ -143,7 +144,6 @@ class AirflowStack:
     def stored_extra(self, conn_id: str) -> dict[str, Any] | None:
         """Return a connection's extra as it lies in the database, decrypted; ``None`` without such a row."""
         import sqlalchemy
-        from cryptography.fernet import Fernet
 
         engine = sqlalchemy.create_engine(self._environment["AIRFLOW__DATABASE__SQL_ALCHEMY_CONN"])
         try:
@@ -154,8 +154,14 @@ class AirflowStack:
             engine.dispose()
         if text is None:
             return None
-        found: dict[str, Any] = json.loads(Fernet(self._environment["AIRFLOW__CORE__FERNET_KEY"]).decrypt(text))
+        found: dict[str, Any] = json.loads(self.decrypt(text))
         return found
+
+    def decrypt(self, text: str) -> str:
+        """Return in plain what lies encrypted in the metadata database."""
+        from cryptography.fernet import Fernet
+
+        return Fernet(self._environment["AIRFLOW__CORE__FERNET_KEY"]).decrypt(text).decode()
 
     def dump(self) -> dict[str, list[tuple[Any, ...]]]:
         """Return every row of every table of the metadata database, as it lies there."""
