@@ -36,6 +36,7 @@ DAG_ID = "example_lightspeed_daily"
 RUN_PATIENCE = 240_000
 
 
+@pytest.mark.timeout(600)
 def test_from_log_in_to_parquet(chromium: Browser, stack: AirflowStack, shop: SimulatorProcess, tmp_path: Path) -> None:
     """Log in, open Lightspeed from the Admin menu, make a connection, consent, test, run the example DAG, find the rows."""
     with chromium.new_context(viewport={"width": 1280, "height": 900}) as context:
@@ -158,6 +159,20 @@ def test_the_redirected_address_is_pasted_where_the_redirect_leads_elsewhere(
     page.get_by_role("button", name="Finish").click()
     expect(message(page)).to_contain_text("this consent was used already")
     expect(page.get_by_role("region", name=CONN_ID)).to_contain_text("Connected")
+
+
+def test_the_browser_follows_where_lightspeed_sends_it_without_a_page_in_between(
+    page: Page, stack: AirflowStack, shop: SimulatorProcess
+) -> None:
+    """A merchant who need not be asked is sent on at once, to any https address: the page's own policy is not in the way."""
+    with SimulatorProcess(sales=5, items=5, customers=5, days=5, auto_approve=True) as other:
+        other.client(redirect_uri=f"https://127.0.0.1:{free_port()}/elsewhere")
+        open_lightspeed(page, stack)
+        fill_new(page, other)
+        page.get_by_role("button", name="Save and connect").click()
+        page.get_by_role("button", name="Continue at Lightspeed").click()
+        page.wait_for_url("chrome-error:**")
+        assert "/elsewhere?code=" in address_bar(page)
 
 
 def test_a_denied_consent_says_so_and_changes_nothing(page: Page, stack: AirflowStack, shop: SimulatorProcess) -> None:
