@@ -44,9 +44,9 @@ test-system: .venv/.ready ## Postgres, MariaDB, S3 protocol and whole Airflow de
 test-system-2: .venv-2.11/.ready ## The token ledger on SQLite and Postgres, on Airflow 2.11
 	$(PY2) -m pytest tests/integration/test_databases.py -m "not slow" -k "not mariadb"
 
-test-browser: .venv/.ready ## The pages in a real browser (installs Debian's chromium if there is none)
+test-browser: .venv/.ready ## The pages in a real browser; pictures in artifacts/browser (installs Debian's chromium if there is none)
 	@sh tools/install_chromium.sh
-	$(PY) -m pytest tests/browser -m "not slow"
+	LIGHTSPEED_SCREENSHOTS="$${LIGHTSPEED_SCREENSHOTS:-artifacts/browser}" $(PY) -m pytest tests/browser -m "not slow"
 
 bench: .venv/.ready ## Measure throughput, memory and start-up cost (BENCH_ARGS=--short for a quick look)
 	@$(PY) -m bench $(BENCH_ARGS)
@@ -74,5 +74,5 @@ types: .venv/.ready ## mypy --strict
 check-data: .venv/.ready ## Generated data is what its generator makes
 	@set -e; for generator in $(wildcard tools/build_*.py); do echo "$$generator --check"; $(PY) $$generator --check; done
 
-clean: ## Remove the demo's folder, caches and build products (environments stay)
-	rm -rf .demo .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache dist build
+clean: ## Remove the demo's folder, pictures, caches and build products (environments stay)
+	rm -rf .demo artifacts .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache dist build
