@@ -18,8 +18,8 @@ log = logging.getLogger(__name__)
 DEFAULT_HOST: Final = "https://api.lightspeedapp.com"
 DEFAULT_AUTH_URL: Final = "https://cloud.lightspeedapp.com"
 DEFAULT_ALLOWED_HOSTS: Final = "*.lightspeedapp.com"
-#: Airflow's limit of 250 less the suffix of the companion connection.
-LONGEST_ID: Final = 225
+#: Airflow's limit of 250 less what the keys of the token ledger's copies add (``tokens.copies``).
+LONGEST_ID: Final = 212
 EXTRA_KEYS: Final = ("auth_url", "account_id", "scope", "refresh_token")
 
 

@@ -21,6 +21,7 @@ from airflow_provider_lightspeed.auth.step import Claim, Outcome
 from airflow_provider_lightspeed.plugin.gate import MOST_INSIDE, Misses, Turnstile
 from airflow_provider_lightspeed.plugin.pages import log_in, refusal
 from airflow_provider_lightspeed.plugin.shell import HEADERS, Shell
+from airflow_provider_lightspeed.settings import LONGEST_ID
 from airflow_provider_lightspeed.tokens.answer import Answer
 from airflow_provider_lightspeed.tokens.asker import Asker
 from airflow_provider_lightspeed.tokens.refresh import Refresher
@@ -28,8 +29,8 @@ from airflow_provider_lightspeed.tokens.trigger import MARKER
 
 #: Bytes; three labels of Airflow at their longest, escaped.
 MAX_BODY: Final = 8_192
-#: What Airflow allows in a connection's ID.
-_CONN_ID: Final = re.compile(r"[\w#!()\-.:/\\]{1,225}")
+#: What Airflow allows in a connection's ID, as long as this package does.
+_CONN_ID: Final = re.compile(rf"[\w#!()\-.:/\\]{{1,{LONGEST_ID}}}")
 _SHA256: Final = re.compile(r"[0-9a-f]{64}")
 STATUS: Final = {
     Outcome.REFRESHED: 200,

@@ -12,9 +12,10 @@ from airflow_provider_lightspeed.compat import new_session
 from airflow_provider_lightspeed.exceptions import LightspeedError
 from airflow_provider_lightspeed.provider_info import CONNECTION_TYPE
 from airflow_provider_lightspeed.redact import Secret
+from airflow_provider_lightspeed.tokens.copies import LEDGER_SUFFIX
 from airflow_provider_lightspeed.tokens.home import Stored
 from airflow_provider_lightspeed.tokens.journal import LAPSE_WARNING
-from airflow_provider_lightspeed.tokens.store import LEDGER_SUFFIX, LEDGER_TYPE, Snapshot, peek
+from airflow_provider_lightspeed.tokens.store import LEDGER_TYPE, Snapshot, peek
 
 _PREFIX = "AIRFLOW_CONN_"
 
