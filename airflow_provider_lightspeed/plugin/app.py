@@ -18,7 +18,8 @@ from fastapi.staticfiles import StaticFiles
 from starlette.exceptions import HTTPException as StarletteHTTPException
 
 from airflow_provider_lightspeed.auth.step import Claim, Outcome
-from airflow_provider_lightspeed.plugin.gate import MOST_INSIDE, Misses, Turnstile
+from airflow_provider_lightspeed.clock import Clock
+from airflow_provider_lightspeed.plugin.gate import MOST_INSIDE, Confirmed, Misses, Turnstile
 from airflow_provider_lightspeed.plugin.pages import log_in, refusal
 from airflow_provider_lightspeed.plugin.shell import HEADERS, Shell
 from airflow_provider_lightspeed.settings import LONGEST_ID
@@ -45,6 +46,8 @@ STATUS: Final = {
     Outcome.DISCONNECTED: 409,
 }
 _NO_MATCH: Final = Answer(Outcome.NO_MATCH)
+#: For peers that have missed too often: the tasks among them come back, where ``no_match`` would end them.
+_OVERFLOW: Final = Answer(Outcome.BUSY, retry_after=2.0)
 
 
 async def claim(request: Request) -> tuple[Claim, Asker] | None:
@@ -68,25 +71,35 @@ async def claim(request: Request) -> tuple[Claim, Asker] | None:
 class Trigger:
     """The refresh trigger: at most one thread per connection waits or refreshes, all others are answered at once."""
 
-    def __init__(self, refresher: Refresher) -> None:
+    def __init__(self, refresher: Refresher, clock: Clock | None = None) -> None:
         self._refresher = refresher
         self._turnstile = Turnstile()
-        self._misses = Misses()
+        self._misses = Misses(clock)
+        self._confirmed = Confirmed()
         # Threads of our own: a hung grant takes none of those that Airflow serves its endpoints with.
         self._threads = ThreadPoolExecutor(MOST_INSIDE, thread_name_prefix="lightspeed-refresh")
 
     async def __call__(self, conn_id: str, stated: tuple[Claim, Asker] | None, peer: str) -> Answer:
         """Answer one request."""
-        if stated is None or not _CONN_ID.fullmatch(conn_id) or self._misses.overflows(peer):
+        is_confirmed = stated is not None and (conn_id, stated[0].seen) in self._confirmed
+        if not is_confirmed and self._misses.overflows(peer):
+            return _OVERFLOW
+        if stated is None or not _CONN_ID.fullmatch(conn_id):
             return _NO_MATCH
         if not self._turnstile.enter(conn_id):
             return Answer(Outcome.BUSY, retry_after=1.0)
         work = asyncio.get_running_loop().run_in_executor(self._threads, self._refresh, conn_id, *stated)
         # A caller that hangs up does not open the turnstile: the thread does, when it is done.
         answer = await asyncio.shield(work)
-        if answer.outcome is Outcome.NO_MATCH:
-            self._misses.add(peer)
+        self._learn(conn_id, stated[0].seen, answer.outcome, peer)
         return answer
+
+    def _learn(self, conn_id: str, seen: str, outcome: Outcome, peer: str) -> None:
+        if outcome is Outcome.NO_MATCH:
+            self._misses.add(peer)
+            self._confirmed.discard(conn_id, seen)
+        elif outcome is not Outcome.BUSY:  # which may come before the claim was looked at
+            self._confirmed.add(conn_id, seen)
 
     def _refresh(self, conn_id: str, stated: Claim, asker: Asker) -> Answer:
         try:
@@ -95,12 +108,15 @@ class Trigger:
             self._turnstile.leave(conn_id)
 
 
-def create_app(refresher: Refresher | None = None) -> FastAPI:
-    """Return the app that Airflow mounts: refresh trigger and marker without a login, all else behind Airflow's."""
+def create_app(refresher: Refresher | None = None, clock: Clock | None = None) -> FastAPI:
+    """Return the app that Airflow mounts: refresh trigger and marker without a login, all else behind Airflow's.
+
+    :param clock: that wrong claims are forgotten by.
+    """
     from airflow_provider_lightspeed.plugin.routes import ROUTERS
 
     app = FastAPI(title="Lightspeed", docs_url=None, redoc_url=None, openapi_url=None)
-    app.include_router(_trigger_router(Trigger(refresher or Refresher())))
+    app.include_router(_trigger_router(Trigger(refresher or Refresher(), clock)))
     for router in ROUTERS:
         app.include_router(router)
     app.mount("/static", StaticFiles(packages=[("airflow_provider_lightspeed.plugin", "static")]))
