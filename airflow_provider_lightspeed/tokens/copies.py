@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 #: Of the companion connection's ID and of each copy's key; Airflow masks variables with ``token`` in their key.
 LEDGER_SUFFIX: Final = "__lightspeed_tokens"
-#: A rotation that has loaded a copy fails if it is deleted before the end. So copies are deleted rarely, several at once.
+#: A rotation that has loaded a copy may fail if it is deleted before the end: so they are deleted rarely, several at once.
 _MOST: Final = 8
 _KEPT: Final = 3
 _DIGITS: Final = 8
