@@ -106,7 +106,30 @@ _EXTRACT: Final = (
     Argument(("--no-progress",), {"action": "store_true", "help": "no progress on standard error, and no estimate"}),
     _OUTPUT,
 )
+_CONNECTION: Final = Argument(("conn_id",), {"help": "connection ID"})
+_YES: Final = Argument(("-y", "--yes"), {"action": "store_true", "help": "do not ask"})
+_SCOPE: Final = Argument(
+    ("--scope",),
+    {
+        "action": "append",
+        "metavar": "A,B",
+        "help": "scopes to ask for; repeatable; default: the connection's own, else those that only read",
+    },
+)
+_OPEN: Final = Argument(("--open",), {"action": "store_true", "help": "open the address in a browser"})
 COMMANDS: Final = (
+    Command(
+        "connect",
+        "Give consent at Lightspeed and store the grant: prints an address, takes the one you are sent to",
+        "consents:connect",
+        (_CONNECTION, _SCOPE, _OPEN, _YES),
+    ),
+    Command(
+        "disconnect",
+        "Revoke a connection's grant at Lightspeed and forget its tokens",
+        "consents:disconnect",
+        (_CONNECTION, _YES),
+    ),
     Command("extract", "Extract a resource to Parquet", "extract:run", _EXTRACT),
     Command(
         "resources",
@@ -130,6 +153,6 @@ COMMANDS: Final = (
         "take-over",
         "Let this deployment go on with tokens that belong to another one (a copied metadata database)",
         "connections:take_over",
-        (Argument(("conn_id",), {"help": "connection ID"}),),
+        (_CONNECTION,),
     ),
 )

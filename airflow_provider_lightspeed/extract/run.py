@@ -169,6 +169,8 @@ def extract(
         retries=usage.retries,
         waited=usage.waited,
         set_aside={f"{path}: {reason}": count for (path, reason), count in converter.report.items()},
+        bucket=client.bucket(),
+        ended_at=client.server_now(),
     )
 
 

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from airflow_provider_lightspeed.client.rate_limit import BucketSnapshot
+
 
 @dataclass(frozen=True, slots=True)
 class Summary:
@@ -14,6 +16,7 @@ class Summary:
 
     :param drips: bucket units spent.
     :param seconds: wall time.
+    :param bucket: the rate limit's bucket when it ended, at ``ended_at`` of the server's clock.
     :param set_aside: values kept in ``_extra``, by ``path: reason``.
     """
 
@@ -31,6 +34,8 @@ class Summary:
     retries: int
     waited: float
     set_aside: Mapping[str, int]
+    bucket: BucketSnapshot
+    ended_at: datetime
 
     def as_xcom(self) -> dict[str, Any]:
         """Return it as plain JSON values."""

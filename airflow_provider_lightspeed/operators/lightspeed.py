@@ -177,6 +177,11 @@ class LightspeedToParquetOperator(BaseOperator):
             "bytes": summary.bytes,
             "watermark": summary.window_end.isoformat(),
             "manifest": summary.manifest,
+            # The Lightspeed page shows the account's bucket as the newest extract left it.
+            "bucket_level": round(summary.bucket.level, 2),
+            "bucket_size": summary.bucket.size,
+            "bucket_drip": summary.bucket.drip,
+            "bucket_seen_at": summary.ended_at.isoformat(),
         }
         for alias in (outlet for outlet in self.outlets or () if isinstance(outlet, AssetAlias)):
             context["outlet_events"][alias].add(resource_asset(summary.account_id, summary.resource), extra=facts)
