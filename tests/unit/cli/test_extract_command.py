@@ -147,7 +147,7 @@ def test_lines_take_the_bars_place_where_nobody_watches(
     connection()
     main(["extract", "Sale", "--to", str(tmp_path), "-o", "json"])
     out, err = capsys.readouterr()
-    window, first, *_ = err.splitlines()
+    window, first, *_ = (line for line in err.splitlines() if line.startswith("Sale:"))
     assert window.startswith("Sale: window [None, ")
     assert first.startswith("Sale: 100 rows, ")
     assert first.endswith("done -, ETA -")

@@ -21,7 +21,7 @@ import pytest
 
 pytest.importorskip("airflow")
 
-from airflow_provider_lightspeed.compat import AIRFLOW_V_3_0_PLUS, conf
+from airflow_provider_lightspeed.compat import AIRFLOW_V_3_0_PLUS
 from airflow_provider_lightspeed.simulator.testing import SimulatorProcess
 
 #: Airflow 2 takes no commands from providers.
@@ -32,10 +32,14 @@ ROOT: Final = Path(__file__).parents[3]
 class Terminal:
     """A process whose standard error is a terminal of 100 columns, while its standard output is a pipe.
 
-    It uses this process's Airflow home and database; the key that Airflow makes up for tests has to be handed on.
+    It uses this process's Airflow home and database, but is told nothing of a test.
     """
 
-    ENVIRONMENT: Final = {"TERM": "xterm-256color", "PYTHONPATH": str(ROOT)}
+    ENVIRONMENT: Final = {
+        "TERM": "xterm-256color",
+        "PYTHONPATH": str(ROOT),
+        "AIRFLOW__CORE__UNIT_TEST_MODE": "False",
+    }
 
     def __init__(self, *arguments: str) -> None:
         self._master, slave = pty.openpty()
@@ -46,7 +50,7 @@ class Terminal:
             stdout=subprocess.PIPE,
             stderr=slave,
             cwd=ROOT,
-            env=os.environ | self.ENVIRONMENT | {"AIRFLOW__CORE__FERNET_KEY": conf.get("core", "fernet_key")},
+            env=os.environ | self.ENVIRONMENT,
         )
         os.close(slave)
         self.screen = ""
