@@ -187,8 +187,11 @@ def parse_token(reply: OAuthReply, *, now: datetime, previous: Token | None = No
 
 
 def parse_revoke(reply: OAuthReply, *, now: datetime) -> None:
-    """Check the answer to a revocation. A grant that is dead already counts as revoked."""
-    if reply.status in (200, 204):
+    """Check the answer to a revocation. A grant that is dead already counts as revoked, a gateway's page does not.
+
+    What a successful answer holds is not documented; RFC 7009, section 2.2, has its body ignored.
+    """
+    if reply.status in (200, 204) and not reply.body.lstrip().startswith(b"<"):
         return
     error = _error(reply, _object(reply), now)
     if not isinstance(error, ReconnectRequired):

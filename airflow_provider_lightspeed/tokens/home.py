@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 from airflow_provider_lightspeed.auth.ledger import Place
 from airflow_provider_lightspeed.compat import conf, deployment, secrets_backends
 from airflow_provider_lightspeed.exceptions import LightspeedRetriableError
+from airflow_provider_lightspeed.provider_info import CONNECTION_TYPE
 from airflow_provider_lightspeed.settings import ConnectionSettings, HostPolicy, read_settings
 
 if TYPE_CHECKING:
@@ -45,6 +46,7 @@ class Stored:
         a secrets backend.
     :param source: the same in words, for people.
     :param shadowed: there is a row as well, which Airflow does not look at.
+    :param kind: its connection type. A task may use another type's connection; nobody connects an account with one.
     """
 
     settings: ConnectionSettings
@@ -52,6 +54,7 @@ class Stored:
     source: str = "metadata database"
     shadowed: bool = False
     team: str | None = None
+    kind: str = CONNECTION_TYPE
 
     @property
     def place(self) -> Place:
@@ -86,5 +89,6 @@ def find(session: Session, conn_id: str) -> Stored | None:
             raise LightspeedRetriableError(msg, conn_id=conn_id) from None
         if connection is not None:
             source = "environment variable" if kind == "EnvironmentVariablesBackend" else kind
-            return Stored(settings_of(connection), EXTERNAL, source, shadowed=row is not None, team=team)
-    return Stored(settings_of(row), f"row:{row.id}", team=team) if row is not None else None
+            settings, kind = settings_of(connection), str(connection.conn_type)
+            return Stored(settings, EXTERNAL, source, shadowed=row is not None, team=team, kind=kind)
+    return Stored(settings_of(row), f"row:{row.id}", team=team, kind=row.conn_type) if row is not None else None

@@ -120,7 +120,7 @@ class LockedLedger:
         try:
             self._limit_waiting()
             row = select_row(self._session, ledger_id(self._conn_id), lock=True, nowait=True)
-            if row is None:
+            if row is None and find(self._session, self._conn_id) is not None:  # what is not there needs no companion
                 _add_companion(self._session, self._conn_id)
                 self._session.commit()
                 self._limit_waiting()
