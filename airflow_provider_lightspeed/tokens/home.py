@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from airflow_provider_lightspeed.auth.ledger import Place
-from airflow_provider_lightspeed.compat import conf, deployment, secrets_backends
+from airflow_provider_lightspeed.compat import conf, deployment, new_session, secrets_backends
 from airflow_provider_lightspeed.exceptions import LightspeedRetriableError
 from airflow_provider_lightspeed.provider_info import CONNECTION_TYPE
 from airflow_provider_lightspeed.settings import ConnectionSettings, HostPolicy, read_settings
@@ -70,6 +70,22 @@ def select_row(session: Session, conn_id: str, *, lock: bool = False, nowait: bo
     # A plain second select answers from the session's identity map, with what the row said before.
     query = select(Connection).where(Connection.conn_id == conn_id).execution_options(populate_existing=True)
     return session.scalar(query.with_for_update(nowait=nowait) if lock else query)
+
+
+def team_of(conn_id: str) -> str | None:
+    """Return the team that a stored connection belongs to, ``None`` without one or in a deployment without teams."""
+    from sqlalchemy import select
+
+    if not conf.getboolean("core", "multi_team", fallback=False):
+        return None
+    from airflow.models.connection import Connection
+
+    session = new_session()
+    try:
+        team: str | None = session.scalar(select(Connection.team_name).where(Connection.conn_id == conn_id))
+        return team
+    finally:
+        session.close()
 
 
 def find(session: Session, conn_id: str) -> Stored | None:

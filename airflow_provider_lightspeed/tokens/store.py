@@ -68,10 +68,21 @@ class Snapshot:
 
 
 def peek(conn_id: str) -> Snapshot:
-    """Return ledger and connection without a lock; a connection that has no ledger yet gets an empty one."""
+    """Return ledger and connection without a lock; a connection that has no ledger yet gets an empty one.
+
+    :raises LightspeedDataError: what is stored cannot be read: another Fernet key, or edited by hand.
+    """
+    from cryptography.fernet import InvalidToken
+
     session = new_session()
     try:
         return _snapshot(session, conn_id, select_row(session, ledger_id(conn_id)))
+    except (InvalidToken, ValueError, KeyError) as error:
+        msg = (
+            f"connection {conn_id!r}, or its tokens, cannot be read ({type(error).__name__}): encrypted with another "
+            "Fernet key, or not JSON"
+        )
+        raise LightspeedDataError(msg, conn_id=conn_id) from error
     finally:
         session.close()
 
