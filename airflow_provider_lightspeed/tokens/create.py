@@ -15,8 +15,8 @@ from airflow_provider_lightspeed.provider_info import CONNECTION_TYPE
 from airflow_provider_lightspeed.redact import Secret
 from airflow_provider_lightspeed.settings import read_settings
 from airflow_provider_lightspeed.tokens import journal
+from airflow_provider_lightspeed.tokens.copies import LEDGER_SUFFIX
 from airflow_provider_lightspeed.tokens.home import host_policy
-from airflow_provider_lightspeed.tokens.store import LEDGER_SUFFIX
 
 #: What Airflow allows in a connection's ID.
 CONN_ID: Final = re.compile(r"[\w#!()\-.:/\\]{1,225}")

@@ -159,7 +159,7 @@ def test_only_a_new_seed_ends_a_disconnection() -> None:
     """Neither another client secret nor another host does: what is stored is revoked."""
     after = FIRST.disconnected(WRITTEN, "ann", NOON)
     for change in ({"client_secret": Secret("other")}, {"host": "https://x.lightspeedapp.com"}, {"client_id": "other"}):
-        assert after.is_disconnected(dataclasses.replace(WRITTEN, **change))  # type: ignore[arg-type]
+        assert after.is_disconnected(dataclasses.replace(WRITTEN, **change))
     assert not after.is_disconnected(dataclasses.replace(WRITTEN, refresh_token=Secret("new")))
     assert not FIRST.failed(WRITTEN, Failure.INVALID_GRANT).is_disconnected(WRITTEN)
 

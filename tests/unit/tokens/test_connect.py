@@ -661,7 +661,9 @@ def test_what_people_do_is_in_the_event_log_without_secrets(unconnected: Connect
     Consents().disconnect(CONN, "Bob")
     events = session.query(Log).order_by(Log.id).all()
     session.close()
-    told = [(each.event, each.owner, json.loads(each.extra)) for each in events if each.event.startswith("lightspeed")]
+    told = [
+        (each.event, each.owner, json.loads(each.extra or "")) for each in events if each.event.startswith("lightspeed")
+    ]
     assert told == [
         ("lightspeed.connect", "Ann", {"conn_id": CONN, "account_id": "12345"}),
         ("lightspeed.disconnect", "Bob", {"conn_id": CONN}),

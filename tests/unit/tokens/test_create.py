@@ -19,7 +19,7 @@ FILLED = {"conn_id": "shop", "client_id": "id", "client_secret": "client-secret-
 Connect = Callable[..., str]
 
 
-def read(scope: tuple[str, ...] = READ_ONLY, **changes: str) -> NewConnection:
+def read(scope: tuple[str, ...] = READ_ONLY, **changes: Any) -> NewConnection:
     return NewConnection.read({**FILLED, **changes}, scope)
 
 
@@ -46,7 +46,7 @@ def read(scope: tuple[str, ...] = READ_ONLY, **changes: str) -> NewConnection:
         ({"auth_url": "https://a; frame-ancestors *; .lightspeedapp.com"}, "auth_url"),
     ],
 )
-def test_bad_field_is_named(changes: dict[str, str], named: str) -> None:
+def test_bad_field_is_named(changes: dict[str, Any], named: str) -> None:
     """And the secret is in no error."""
     with pytest.raises(LightspeedError, match=named) as caught:
         read(**changes)
