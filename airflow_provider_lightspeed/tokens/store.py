@@ -68,10 +68,21 @@ class Snapshot:
 
 
 def peek(conn_id: str) -> Snapshot:
-    """Return ledger and connection without a lock; a connection that has no ledger yet gets an empty one."""
+    """Return ledger and connection without a lock; a connection that has no ledger yet gets an empty one.
+
+    :raises LightspeedDataError: what is stored cannot be read: another Fernet key, or edited by hand.
+    """
+    from cryptography.fernet import InvalidToken
+
     session = new_session()
     try:
         return _snapshot(session, conn_id, select_row(session, ledger_id(conn_id)))
+    except (InvalidToken, ValueError, KeyError) as error:
+        msg = (
+            f"connection {conn_id!r}, or its tokens, cannot be read ({type(error).__name__}): encrypted with another "
+            "Fernet key, or not JSON"
+        )
+        raise LightspeedDataError(msg, conn_id=conn_id) from error
     finally:
         session.close()
 
@@ -120,7 +131,7 @@ class LockedLedger:
         try:
             self._limit_waiting()
             row = select_row(self._session, ledger_id(self._conn_id), lock=True, nowait=True)
-            if row is None:
+            if row is None and find(self._session, self._conn_id) is not None:  # what is not there needs no companion
                 _add_companion(self._session, self._conn_id)
                 self._session.commit()
                 self._limit_waiting()

@@ -12,7 +12,8 @@ pytest.importorskip("airflow.sdk")
 from fastapi.testclient import TestClient
 
 from airflow_provider_lightspeed.auth.step import Claim, Outcome
-from airflow_provider_lightspeed.plugin.app import MAX_BODY, create_app
+from airflow_provider_lightspeed.plugin.app import create_app
+from airflow_provider_lightspeed.plugin.refresh import MAX_BODY
 from airflow_provider_lightspeed.tokens.answer import Answer
 from airflow_provider_lightspeed.tokens.asker import Asker
 from airflow_provider_lightspeed.tokens.trigger import MARKER
