@@ -221,7 +221,8 @@ def test_fault_of_ours_tells_the_browser_nothing(
 ) -> None:
     """The log has it."""
     connection()
-    monkeypatch.setattr("airflow_provider_lightspeed.plugin.routes.connection_ids", lambda: {}["a secret word"])
+    empty: dict[str, list[str]] = {}
+    monkeypatch.setattr("airflow_provider_lightspeed.plugin.routes.connection_ids", lambda: empty["a secret word"])
     reply = site.browser("ann").get("/lightspeed/")
     assert reply.status_code == 500
     assert "secret word" not in reply.text
