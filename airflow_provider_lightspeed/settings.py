@@ -5,10 +5,11 @@ from __future__ import annotations
 import fnmatch
 import ipaddress
 import logging
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from airflow_provider_lightspeed.exceptions import InvalidArgument, MissingCredentials
 from airflow_provider_lightspeed.redact import MASK, Secret
@@ -18,9 +19,12 @@ log = logging.getLogger(__name__)
 DEFAULT_HOST: Final = "https://api.lightspeedapp.com"
 DEFAULT_AUTH_URL: Final = "https://cloud.lightspeedapp.com"
 DEFAULT_ALLOWED_HOSTS: Final = "*.lightspeedapp.com"
-#: Airflow's limit of 250 less the suffix of the companion connection.
-LONGEST_ID: Final = 225
+#: Airflow's limit of 250 less what the keys of the token ledger's copies add (``tokens.copies``).
+LONGEST_ID: Final = 212
 EXTRA_KEYS: Final = ("auth_url", "account_id", "scope", "refresh_token")
+#: What every URL parser reads alike: after a backslash or a semicolon, say, HTTP clients find another host than we do.
+_PLAIN_NETLOC: Final = re.compile(r"([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?")
+_PLAIN_PATH: Final = re.compile(r"[A-Za-z0-9._~/-]*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,8 +47,11 @@ class HostPolicy:
 
         :raises InvalidArgument: not a plain origin, not https (loopback aside), or not in the list.
         """
-        parts = urlsplit(url if "://" in url else f"https://{url}")
-        if not parts.hostname or parts.username or parts.password or parts.query or parts.fragment:
+        try:
+            parts = urlsplit(url if "://" in url else f"https://{url}")
+        except ValueError:  # brackets without an address in them, letters that turn into others
+            parts = urlsplit("")
+        if not parts.hostname or not _is_plain(parts):
             msg = f"{field}: {_without_userinfo(url)!r} is not a base URL; write it like {DEFAULT_HOST}"
             raise InvalidArgument(msg, field=field, found=_without_userinfo(url), allowed=self.entries)
         origin = f"{parts.scheme}://{parts.netloc}"
@@ -64,6 +71,11 @@ class HostPolicy:
         if scheme == "http" and not _is_loopback(host):
             return entry.startswith("http://") and "*" not in entry and entry.rstrip("/") == origin
         return fnmatch.fnmatchcase(origin.lower(), entry.lower().rstrip("/"))
+
+
+def _is_plain(parts: SplitResult) -> bool:
+    is_bare = not parts.query and not parts.fragment
+    return is_bare and bool(_PLAIN_NETLOC.fullmatch(parts.netloc) and _PLAIN_PATH.fullmatch(parts.path))
 
 
 def _is_loopback(host: str) -> bool:

@@ -36,12 +36,8 @@ def judge_grants(simulator: SimulatorProcess, life: float) -> dict[str, Any]:
 
 def crowd(deployment: Deployment, size: Size, seconds: float, *, skew: float = 0.0) -> Counter[str]:
     """Run the tasks in worker processes that reach the database, half of them with a clock behind, half ahead."""
-    workers = [
-        deployment.start(
-            "-m", "soak.crowd", str(seconds), str(size.tasks // size.workers), SOAK_SKEW=str(skew * (-1) ** number)
-        )
-        for number in range(size.workers)
-    ]
+    command = ("-m", "soak.crowd", str(seconds), str(size.tasks // size.workers))
+    workers = deployment.start_all([(command, {"SOAK_SKEW": str(skew * (-1) ** n)}) for n in range(size.workers)])
     release(workers)
     total: Counter[str] = Counter()
     for status, line in map(finish, workers):

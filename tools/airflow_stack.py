@@ -10,7 +10,8 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self
@@ -121,9 +122,29 @@ class AirflowStack:
         wait_until("Airflow healthy", self._healthy, timeout=180)
         return self
 
-    def _launch(self, name: str) -> None:
+    @contextmanager
+    def execution_api(self) -> Iterator[str]:
+        """Run a second API server, with the apps that tasks need and no other, and yield its base URL."""
+        name, port = "api-server of tasks", free_port()
+        self._launch(name, "api-server", "--apps", "execution", "--port", str(port), "--workers", "1")
+        url = self.url.replace(f":{self.port}", f":{port}")
+
+        def is_up() -> bool | None:
+            self.check()
+            try:
+                return requests.get(f"{url}/execution/health", timeout=5).ok or None
+            except requests.RequestException:
+                return None
+
+        try:
+            wait_until(f"{name} answers", is_up, timeout=180)
+            yield url
+        finally:
+            self.kill(name)
+
+    def _launch(self, name: str, *arguments: str) -> None:
         log = (self.home / f"{name}.log").open("ab")
-        command = [sys.executable, "-m", "airflow", name]
+        command = [sys.executable, "-m", "airflow", *(arguments or (name,))]
         # A session of its own: the whole group, task processes included, can be ended by id.
         self._processes[name] = subprocess.Popen(
             command, env=self._environment, stdout=log, stderr=log, stdin=subprocess.DEVNULL, start_new_session=True

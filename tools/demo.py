@@ -52,6 +52,7 @@ def demonstrate(folder: Path, *, keep: bool) -> int:
         with step("Airflow 3: api-server, scheduler, dag-processor"):
             stack = AirflowStack(folder / "airflow", ROOT / "dags", config={"core__dag_discovery_safe_mode": "True"})
             running.enter_context(stack)
+        simulator.client(redirect_uri=f"{stack.url}/lightspeed/callback")
         with step("OAuth: authorize with PKCE, consent, exchange the code"):
             token = consent(simulator)
             connect(stack, simulator, token.refresh_token)
@@ -66,7 +67,8 @@ def demonstrate(folder: Path, *, keep: bool) -> int:
             show_failures(stack, run_id)
             return 1
         if keep:
-            print(f"\nAirflow is at {stack.url} (user {USER}, password {stack.password}). Ctrl-C ends it.")
+            print(f"\nAirflow is at {stack.url} (user {USER}, password {stack.password}), its Lightspeed page at")
+            print(f"{stack.url}/lightspeed/. Ctrl-C ends it.")
             wait_for_interrupt(stack)
     return 0
 

@@ -6,7 +6,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final, Self
@@ -54,21 +54,28 @@ class Deployment:
 
         :raises AssertionError: it ended before.
         """
+        return self.start_all([(arguments, environment)])[0]
+
+    def start_all(self, commands: Sequence[tuple[Sequence[str], Mapping[str, str]]]) -> list[subprocess.Popen[str]]:
+        """Start several, each with its own variables, at the same time; return once all are ready."""
         pipe = subprocess.PIPE
-        process = subprocess.Popen(
-            [sys.executable, *arguments],
-            env=self.environment | environment,
-            cwd=ROOT,
-            stdin=pipe,
-            stdout=pipe,
-            stderr=subprocess.DEVNULL,
-            text=True,
-        )
-        assert process.stdout is not None
-        while line := process.stdout.readline():
-            if line.strip() == "ready":
-                return process
-        raise AssertionError(f"the process ended with status {process.wait()} before it was ready")
+        processes = [
+            subprocess.Popen(
+                [sys.executable, *arguments],
+                env=self.environment | dict(environment),
+                cwd=ROOT,
+                stdin=pipe,
+                stdout=pipe,
+                stderr=subprocess.DEVNULL,
+                text=True,
+            )
+            for arguments, environment in commands
+        ]
+        for process in processes:
+            assert process.stdout is not None
+            while (line := process.stdout.readline()).strip() != "ready":
+                assert line, f"the process ended with status {process.wait()} before it was ready"
+        return processes
 
     def run(self, *arguments: str, **environment: str) -> str:
         """Run Python to its end and return what it printed."""

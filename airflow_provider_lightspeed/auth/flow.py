@@ -101,20 +101,28 @@ def parse_redirect(url: str, *, expected_state: str) -> Secret:
     :raises AccessDenied: the person refused.
     :raises InvalidArgument: another state, no code, or an error of the authorize endpoint.
     """
-    query = {key: values[0] for key, values in parse_qs(urlsplit(url.strip()).query).items()}
+    query = {key: values[0] for key, values in parse_qs(query_of(url)).items()}
     if error := query.get("error"):
         detail = scrub(query.get("error_description") or query.get("hint") or "")
         if error == "access_denied":
             raise AccessDenied(f"consent was refused at Lightspeed. {detail}".strip(), error=error)
         msg = f"Lightspeed answered the authorization request with {error}. {detail}".strip()
         raise InvalidArgument(msg, field="redirect", found=error, allowed=("code",))
-    if not secrets.compare_digest(query.get("state", ""), expected_state):
+    if not secrets.compare_digest(query.get("state", "").encode(), expected_state.encode()):
         msg = "the redirected URL belongs to another attempt (state differs); start again and use the newest URL"
         raise InvalidArgument(msg, field="state", found="another state", allowed=())
     if not query.get("code"):
         msg = "the redirected URL has no 'code' parameter; paste the whole address of the page you were sent to"
         raise InvalidArgument(msg, field="code", found="", allowed=())
     return Secret(query["code"])
+
+
+def query_of(url: str) -> str:
+    """Return the query of what a person pasted, empty if that is no URL."""
+    try:
+        return urlsplit(url.strip()).query
+    except ValueError:
+        return ""
 
 
 def code_request(client: OAuthClient, code: Secret, verifier: Secret | None = None) -> OAuthRequest:
@@ -179,8 +187,11 @@ def parse_token(reply: OAuthReply, *, now: datetime, previous: Token | None = No
 
 
 def parse_revoke(reply: OAuthReply, *, now: datetime) -> None:
-    """Check the answer to a revocation. A grant that is dead already counts as revoked."""
-    if reply.status in (200, 204):
+    """Check the answer to a revocation. A grant that is dead already counts as revoked, a gateway's page does not.
+
+    What a successful answer holds is not documented; RFC 7009, section 2.2, has its body ignored.
+    """
+    if reply.status in (200, 204) and not reply.body.lstrip().startswith(b"<"):
         return
     error = _error(reply, _object(reply), now)
     if not isinstance(error, ReconnectRequired):

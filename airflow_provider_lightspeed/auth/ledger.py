@@ -163,6 +163,10 @@ class Ledger:
         )
         return dataclasses.replace(after, failed_with=after.identity(settings))
 
+    def is_disconnected(self, settings: ConnectionSettings) -> bool:
+        """Tell whether somebody has disconnected; a new client secret brings nothing back, a new seed does."""
+        return self.failure is Failure.DISCONNECTED and not self.is_news(settings.refresh_token)
+
     def shares_grant_with(self, other: Ledger) -> bool:
         """Tell whether both ever held the same refresh token: then they spend one grant."""
         return bool({*self.seeds, *self.rotated} & {*other.seeds, *other.rotated})

@@ -92,7 +92,7 @@ def next_step(
     if not inherits(ledger, settings, place):
         ledger = ledger.disowned()
     news = ledger.is_news(settings.refresh_token)
-    if ledger.failure and ledger.failed_with == ledger.identity(settings):
+    if ledger.failure and (ledger.is_disconnected(settings) or ledger.failed_with == ledger.identity(settings)):
         return Step(Outcome(ledger.failure))
     token = None if is_moved(ledger, settings) else ledger.token
     if token and not news:

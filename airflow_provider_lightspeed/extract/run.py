@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from types import TracebackType
 from typing import Any, Final, Self
 
 from airflow_provider_lightspeed.arrow.convert import Lineage, RecordConverter
 from airflow_provider_lightspeed.arrow.parquet import FileStats, ParquetSink, schema_hash
-from airflow_provider_lightspeed.client.rest import Page, RSeriesClient
+from airflow_provider_lightspeed.client.rest import RSeriesClient
 from airflow_provider_lightspeed.clock import Clock, SystemClock
 from airflow_provider_lightspeed.exceptions import ProtocolViolation
 from airflow_provider_lightspeed.extract.commit import Commit, Dataset, fingerprint, owner_of
+from airflow_provider_lightspeed.extract.meter import Meter
+from airflow_provider_lightspeed.extract.pages import read_pages
 from airflow_provider_lightspeed.extract.plan import Job, Plan, make_plan
 from airflow_provider_lightspeed.extract.storage import Storage
 from airflow_provider_lightspeed.extract.summary import Progress, Summary
 from airflow_provider_lightspeed.extract.window import SETTLE, RunFacts, Window, resolve_window
-from airflow_provider_lightspeed.resources.base import Resource, Strategy
-from airflow_provider_lightspeed.resources.catalog import resource as resource_named
+from airflow_provider_lightspeed.resources.base import Strategy
 
 log = logging.getLogger(__name__)
 
@@ -28,49 +29,6 @@ BATCH_RECORDS: Final = 2_000
 FILE_ROWS: Final = 2_000_000
 
 Record = dict[str, Any]
-
-
-def read_pages(client: RSeriesClient, plan: Plan) -> Iterator[Page]:
-    """Yield the pages of a plan, through the parents of a nested path if it has one."""
-    resource = plan.resource
-    cost = resource.relations_cost(plan.relations)
-    for path in _paths(client, resource):
-        yield from client.pages(
-            path,
-            envelope=resource.envelope,
-            filters=plan.filters,
-            relations=plan.relations,
-            relations_cost=cost,
-            archived=plan.archived,
-            params=plan.params,
-            limit=None if resource.strategy is Strategy.PERIOD else 100,
-            base_path=resource.base_path,
-        )
-
-
-def _paths(client: RSeriesClient, resource: Resource) -> Iterator[str]:
-    """Fill the placeholders of a nested path with the keys of all parents, each parent list read once."""
-    paths: list[dict[str, str]] = [{}]
-    if not resource.parents:
-        yield resource.path
-        return
-    for parent in resource.parents:
-        owner = resource_named(parent.resource)
-        keys = [
-            {**record, parent.placeholder: str(record[parent.field])}
-            for page in read_pages(client, Plan(owner, {}))
-            for record in page.records
-            if record.get(parent.field)
-        ]
-        shared = [name for name in paths[0] if keys and name in keys[0]] if paths else []
-        paths = [
-            {**path, parent.placeholder: key[parent.placeholder]}
-            for path in paths
-            for key in keys
-            if all(str(key[name]) == path[name] for name in shared)
-        ]
-    for path in paths:
-        yield resource.path.format(**path)
 
 
 def _checked(plan: Plan, window: Window, records: list[Record]) -> list[Record]:
@@ -154,11 +112,14 @@ def extract(
     attempt: str,
     clock: Clock | None = None,
     on_progress: Callable[[Progress], None] = lambda _: None,
+    estimate: bool = False,
 ) -> Summary:
     """Read what ``run`` stands for and commit it.
 
     :param run_key: names the run, the same for all its tries; a later commit of it replaces the earlier one.
     :param attempt: names this try, unique among the run's tries.
+    :param on_progress: called after every page.
+    :param estimate: whether one request may be spent on an estimate of the end, see ``extract.meter``.
     :raises NothingToRead: everything up to now has been read.
     :raises LightspeedError: nothing was committed; what is staged is swept by the next try.
     """
@@ -176,7 +137,8 @@ def extract(
     lineage = Lineage(account, client.server_now(), window.start, window.end)
     converter = RecordConverter(job.resource, job.relations, job.columns, lineage=lineage)
     with _Files(storage, dataset.staging(owner, attempt), converter) as files:
-        last_key = _stream(client, plan, window, files, job, state.get("last_key"), clock, began, on_progress)
+        meter = Meter(client, clock, began, on_progress, estimate=estimate)
+        last_key = _stream(client, plan, window, files, job, state.get("last_key"), meter)
     _report(job, converter)
     commit = Commit(
         account_id=account,
@@ -207,6 +169,8 @@ def extract(
         retries=usage.retries,
         waited=usage.waited,
         set_aside={f"{path}: {reason}": count for (path, reason), count in converter.report.items()},
+        bucket=client.bucket(),
+        ended_at=client.server_now(),
     )
 
 
@@ -226,15 +190,7 @@ def _window(
 
 
 def _stream(
-    client: RSeriesClient,
-    plan: Plan,
-    window: Window,
-    files: _Files,
-    job: Job,
-    last_key: int | None,
-    clock: Clock,
-    began: float,
-    on_progress: Callable[[Progress], None],
+    client: RSeriesClient, plan: Plan, window: Window, files: _Files, job: Job, last_key: int | None, meter: Meter
 ) -> int | None:
     follows = job.resource.strategy is Strategy.APPEND and job.resource.primary_key
     waiting: list[Record] = []
@@ -246,10 +202,7 @@ def _stream(
         if len(waiting) >= BATCH_RECORDS:
             files.add(waiting)
             waiting = []
-            bucket = client.bucket()
-            on_progress(
-                Progress(files.rows, client.usage.requests, clock.monotonic() - began, bucket.level, bucket.size)
-            )
+        meter.passed(plan, page, len(records))
     if waiting:
         files.add(waiting)
     files.close()

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
+
+from airflow_provider_lightspeed.client.rate_limit import BucketSnapshot
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,6 +16,7 @@ class Summary:
 
     :param drips: bucket units spent.
     :param seconds: wall time.
+    :param bucket: the rate limit's bucket when it ended, at ``ended_at`` of the server's clock.
     :param set_aside: values kept in ``_extra``, by ``path: reason``.
     """
 
@@ -31,6 +34,8 @@ class Summary:
     retries: int
     waited: float
     set_aside: Mapping[str, int]
+    bucket: BucketSnapshot
+    ended_at: datetime
 
     def as_xcom(self) -> dict[str, Any]:
         """Return it as plain JSON values."""
@@ -52,10 +57,45 @@ class Summary:
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """How far a read is, once per batch."""
+    """How far a read is, once per page.
+
+    :param rows: read so far; they are committed with the last one or not at all.
+    :param requests: sent for it, the ones beside the pages included.
+    :param drips: bucket units spent.
+    :param drip_rate: bucket units that leave the bucket per second.
+    :param done: estimated fraction of the read that is behind us; ``None`` while unknown, 1 after the last page.
+    :param seconds_left: estimated; ``None`` while unknown. Where both come from says :mod:`..extract.meter`.
+    """
 
     rows: int
     requests: int
     seconds: float
     bucket_level: float
     bucket_size: float
+    drips: float = 0.0
+    drip_rate: float = 0.0
+    done: float | None = None
+    seconds_left: float | None = None
+
+    @property
+    def rows_per_second(self) -> float:
+        """Rows per second since the read began."""
+        return self.rows / self.seconds if self.seconds > 0 else 0.0
+
+
+class Paced:
+    """Passes progress on at a pace that a log can bear: one every ``every`` seconds at most, none before the first.
+
+    It reads no clock: a :class:`Progress` knows how old its read is.
+    """
+
+    def __init__(self, report: Callable[[Progress], None], *, every: float) -> None:
+        self._report = report
+        self._every = every
+        self._due = every
+
+    def __call__(self, progress: Progress) -> None:
+        """Take one progress and pass it on if it is time."""
+        if progress.seconds >= self._due:
+            self._due = progress.seconds + self._every
+            self._report(progress)

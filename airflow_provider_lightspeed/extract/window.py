@@ -57,6 +57,24 @@ def stamp(moment: datetime) -> str:
     return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S+00:00")
 
 
+def moment_of(field: str, value: datetime | str | None) -> datetime | None:
+    """Return an argument as an aware datetime; empty texts, and the ``None`` of a template, are none.
+
+    :param field: the argument's name, for the message.
+    :raises InvalidArgument: not ISO 8601, or without an offset.
+    """
+    if value in (None, "", "None"):
+        return None
+    try:
+        moment = value if isinstance(value, datetime) else datetime.fromisoformat(str(value))
+    except ValueError:
+        moment = None
+    if moment is None or moment.tzinfo is None:
+        msg = f"{field}: {value!r} is not a time with an offset; write it like 2026-01-31T00:00:00+00:00"
+        raise InvalidArgument(msg, field=field, found=value, allowed=("ISO 8601 with offset",))
+    return moment
+
+
 @dataclass(frozen=True, slots=True)
 class RunFacts:
     """What a scheduler says about a run.

@@ -171,8 +171,8 @@ class LightspeedHook(BaseHook):
         return Job.of(resource, mode="full", relations=relations, filters=filters)
 
     def _pages(self, job: Job) -> Iterator[Page]:
+        from airflow_provider_lightspeed.extract.pages import read_pages
         from airflow_provider_lightspeed.extract.plan import make_plan
-        from airflow_provider_lightspeed.extract.run import read_pages
         from airflow_provider_lightspeed.extract.window import SETTLE, Window
 
         client = self.get_conn()

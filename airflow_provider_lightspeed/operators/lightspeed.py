@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from airflow_provider_lightspeed.extract.window import RunFacts
 
 RELATION_LAYOUTS = ("nested",)
+#: Seconds between two progress lines of the task log.
+LOG_SECONDS = 10.0
 
 
 class LightspeedToParquetOperator(BaseOperator):
@@ -108,6 +110,7 @@ class LightspeedToParquetOperator(BaseOperator):
         from airflow_provider_lightspeed.extract.plan import Job
         from airflow_provider_lightspeed.extract.run import extract
         from airflow_provider_lightspeed.extract.storage import Storage
+        from airflow_provider_lightspeed.extract.summary import Paced
         from airflow_provider_lightspeed.hooks.lightspeed import LightspeedHook
 
         self._check()
@@ -124,7 +127,7 @@ class LightspeedToParquetOperator(BaseOperator):
             run,
             run_key=f"{instance.dag_id}/{instance.task_id}/{instance.run_id}/{instance.map_index}",
             attempt=str(instance.try_number),
-            on_progress=self._progress,
+            on_progress=Paced(self._progress, every=LOG_SECONDS),
         )
 
     def _check(self) -> None:
@@ -138,7 +141,7 @@ class LightspeedToParquetOperator(BaseOperator):
             raise InvalidArgument(msg, field="deferrable", found=True, allowed=(False,))
 
     def _run_facts(self, context: Mapping[str, Any]) -> RunFacts:
-        from airflow_provider_lightspeed.extract.window import RunFacts
+        from airflow_provider_lightspeed.extract.window import RunFacts, moment_of
 
         conf = getattr(context.get("dag_run"), "conf", None) or {}
         logical_date = context.get("logical_date")
@@ -153,15 +156,15 @@ class LightspeedToParquetOperator(BaseOperator):
                 if kind == "backfill" and logical_date is not None
                 else None
             ),
-            start=_moment("window_start", self.window_start or conf.get("window_start")),
-            end=_moment("window_end", self.window_end or conf.get("window_end")),
+            start=moment_of("window_start", self.window_start or conf.get("window_start")),
+            end=moment_of("window_end", self.window_end or conf.get("window_end")),
         )
 
     def _progress(self, progress: Progress) -> None:
-        rate = progress.rows / progress.seconds if progress.seconds else 0.0
         self.log.info(
             "%s: %d rows, %d requests, %.0f rows/s, bucket %.1f/%.0f",
-            self.resource, progress.rows, progress.requests, rate, progress.bucket_level, progress.bucket_size,
+            self.resource, progress.rows, progress.requests, progress.rows_per_second,
+            progress.bucket_level, progress.bucket_size,
         )  # fmt: skip
 
     def _emit(self, context: Mapping[str, Any], summary: Summary) -> None:
@@ -174,22 +177,14 @@ class LightspeedToParquetOperator(BaseOperator):
             "bytes": summary.bytes,
             "watermark": summary.window_end.isoformat(),
             "manifest": summary.manifest,
+            # The Lightspeed page shows the account's bucket as the newest extract left it.
+            "bucket_level": round(summary.bucket.level, 2),
+            "bucket_size": summary.bucket.size,
+            "bucket_drip": summary.bucket.drip,
+            "bucket_seen_at": summary.ended_at.isoformat(),
         }
         for alias in (outlet for outlet in self.outlets or () if isinstance(outlet, AssetAlias)):
             context["outlet_events"][alias].add(resource_asset(summary.account_id, summary.resource), extra=facts)
-
-
-def _moment(field: str, value: datetime | str | None) -> datetime | None:
-    if value in (None, "", "None"):
-        return None
-    try:
-        moment = value if isinstance(value, datetime) else datetime.fromisoformat(str(value))
-    except ValueError:
-        moment = None
-    if moment is None or moment.tzinfo is None:
-        msg = f"{field}: {value!r} is not a time with an offset; write it like 2026-01-31T00:00:00+00:00"
-        raise InvalidArgument(msg, field=field, found=value, allowed=("ISO 8601 with offset",))
-    return moment
 
 
 def _fail(error: LightspeedError) -> NoReturn:

@@ -1,1 +1,1 @@
-"""What Airflow 3's API server mounts: the refresh trigger."""
+"""What Airflow 3's API server mounts: the pages and the refresh trigger."""

@@ -1,105 +1,28 @@
-"""The FastAPI app under ``/lightspeed``: the page, a marker to recognise it by, and the refresh trigger.
-
-The trigger needs no login: it hands out nothing. Whoever calls it must name the SHA-256 of a token that only the
-holder of the stored connection knows; everybody else gets one and the same answer.
-"""
+"""The FastAPI app under ``/lightspeed``: the pages behind Airflow's login; refresh trigger and marker before it."""
 
 from __future__ import annotations
 
-import asyncio
-import json
-import re
-from concurrent.futures import ThreadPoolExecutor
-from typing import Annotated, Any, Final
-
-from fastapi import APIRouter, Depends, FastAPI, Request
-from fastapi.responses import JSONResponse, Response
+from fastapi import FastAPI, Request
+from fastapi.responses import Response
 from fastapi.staticfiles import StaticFiles
 from starlette.exceptions import HTTPException as StarletteHTTPException
 
-from airflow_provider_lightspeed.auth.step import Claim, Outcome
-from airflow_provider_lightspeed.plugin.gate import MOST_INSIDE, Misses, Turnstile
+from airflow_provider_lightspeed.clock import Clock
 from airflow_provider_lightspeed.plugin.pages import log_in, refusal
+from airflow_provider_lightspeed.plugin.refresh import Trigger, trigger_router
 from airflow_provider_lightspeed.plugin.shell import HEADERS, Shell
-from airflow_provider_lightspeed.tokens.answer import Answer
-from airflow_provider_lightspeed.tokens.asker import Asker
 from airflow_provider_lightspeed.tokens.refresh import Refresher
-from airflow_provider_lightspeed.tokens.trigger import MARKER
-
-#: Bytes; three labels of Airflow at their longest, escaped.
-MAX_BODY: Final = 8_192
-#: What Airflow allows in a connection's ID.
-_CONN_ID: Final = re.compile(r"[\w#!()\-.:/\\]{1,225}")
-_SHA256: Final = re.compile(r"[0-9a-f]{64}")
-STATUS: Final = {
-    Outcome.REFRESHED: 200,
-    Outcome.FRESH: 200,
-    Outcome.NO_MATCH: 404,
-    Outcome.BUSY: 503,
-    Outcome.UNAVAILABLE: 503,
-    Outcome.NO_GRANT: 409,
-    Outcome.FOREIGN: 409,
-    Outcome.INVALID_CLIENT: 409,
-    Outcome.INVALID_GRANT: 409,
-    Outcome.DISCONNECTED: 409,
-}
-_NO_MATCH: Final = Answer(Outcome.NO_MATCH)
 
 
-async def claim(request: Request) -> tuple[Claim, Asker] | None:
-    """Return what the request's body claims if it is well formed, else ``None``."""
-    body = b""
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > MAX_BODY:
-            return None
-    try:
-        data = json.loads(body)
-    except (ValueError, RecursionError):
-        return None
-    seen = data.get("seen") if isinstance(data, dict) else None
-    if not isinstance(seen, str) or not _SHA256.fullmatch(seen):
-        return None
-    stated = Claim(seen, refused=data.get("refused") is True, used=data.get("used") is True)
-    return stated, Asker.parse(data.get("by"))
+def create_app(refresher: Refresher | None = None, clock: Clock | None = None) -> FastAPI:
+    """Return the app that Airflow mounts: refresh trigger and marker without a login, all else behind Airflow's.
 
-
-class Trigger:
-    """The refresh trigger: at most one thread per connection waits or refreshes, all others are answered at once."""
-
-    def __init__(self, refresher: Refresher) -> None:
-        self._refresher = refresher
-        self._turnstile = Turnstile()
-        self._misses = Misses()
-        # Threads of our own: a hung grant takes none of those that Airflow serves its endpoints with.
-        self._threads = ThreadPoolExecutor(MOST_INSIDE, thread_name_prefix="lightspeed-refresh")
-
-    async def __call__(self, conn_id: str, stated: tuple[Claim, Asker] | None, peer: str) -> Answer:
-        """Answer one request."""
-        if stated is None or not _CONN_ID.fullmatch(conn_id) or self._misses.overflows(peer):
-            return _NO_MATCH
-        if not self._turnstile.enter(conn_id):
-            return Answer(Outcome.BUSY, retry_after=1.0)
-        work = asyncio.get_running_loop().run_in_executor(self._threads, self._refresh, conn_id, *stated)
-        # A caller that hangs up does not open the turnstile: the thread does, when it is done.
-        answer = await asyncio.shield(work)
-        if answer.outcome is Outcome.NO_MATCH:
-            self._misses.add(peer)
-        return answer
-
-    def _refresh(self, conn_id: str, stated: Claim, asker: Asker) -> Answer:
-        try:
-            return self._refresher.refresh(conn_id, stated, asker)
-        finally:
-            self._turnstile.leave(conn_id)
-
-
-def create_app(refresher: Refresher | None = None) -> FastAPI:
-    """Return the app that Airflow mounts: refresh trigger and marker without a login, all else behind Airflow's."""
+    :param clock: that wrong claims are forgotten by.
+    """
     from airflow_provider_lightspeed.plugin.routes import ROUTERS
 
     app = FastAPI(title="Lightspeed", docs_url=None, redoc_url=None, openapi_url=None)
-    app.include_router(_trigger_router(Trigger(refresher or Refresher())))
+    app.include_router(trigger_router(Trigger(refresher or Refresher(), clock)))
     for router in ROUTERS:
         app.include_router(router)
     app.mount("/static", StaticFiles(packages=[("airflow_provider_lightspeed.plugin", "static")]))
@@ -107,23 +30,6 @@ def create_app(refresher: Refresher | None = None) -> FastAPI:
     app.add_exception_handler(StarletteHTTPException, _refuse)
     app.add_exception_handler(Exception, _fail)
     return app
-
-
-def _trigger_router(trigger: Trigger) -> APIRouter:
-    router = APIRouter()
-
-    @router.get("/marker")
-    async def marker() -> dict[str, Any]:
-        return dict(MARKER)
-
-    @router.post("/refresh/{connection_id:path}")
-    async def refresh(
-        request: Request, connection_id: str, stated: Annotated[tuple[Claim, Asker] | None, Depends(claim)]
-    ) -> JSONResponse:
-        peer = request.client.host if request.client else ""
-        return _reply(await trigger(connection_id, stated, peer))
-
-    return router
 
 
 async def _refuse(request: Request, error: Exception) -> Response:
@@ -141,14 +47,3 @@ async def _fail(request: Request, _: Exception) -> Response:
     page = refusal(request, 500, "Something went wrong here. The API server's log says what.")
     page.headers.update(HEADERS)  # this answer goes out past the middleware
     return page
-
-
-def _reply(answer: Answer) -> JSONResponse:
-    headers = {"Retry-After": str(max(1, round(answer.retry_after)))} if answer.retry_after else {}
-    content = {
-        "outcome": answer.outcome.value,
-        "generation": answer.generation,
-        "expires_in": round(answer.expires_in, 1),
-        "retry_after": round(answer.retry_after, 1),
-    }
-    return JSONResponse(content, status_code=STATUS[answer.outcome], headers={**headers, "Cache-Control": "no-store"})

@@ -1,4 +1,4 @@
-"""What stands before the refresh trigger in an API server: who gets a thread, and who has asked wrongly too often."""
+"""What stands before the refresh trigger in an API server: who gets a thread, who has asked wrongly too often."""
 
 from __future__ import annotations
 
@@ -38,9 +38,10 @@ class Turnstile:
 
 
 class Misses:
-    """A leaky bucket per peer of claims that matched nothing; one that overflows is not looked at any more.
+    """A leaky bucket per peer of claims that matched nothing; one that overflows is told to come back later.
 
-    Parallel tasks miss now and then, when another one has refreshed between their reading and their asking.
+    Parallel tasks miss now and then, when another one has refreshed between their reading and their asking. Behind a
+    reverse proxy all callers are one peer: so that no stranger makes tasks fail, an overflow is never an end.
 
     :param size: misses in a row.
     :param drip: misses forgotten per second.
@@ -70,3 +71,30 @@ class Misses:
     def _level(self, peer: str) -> float:
         level, at = self._levels.get(peer, (0.0, 0.0))
         return max(0.0, level - (self._clock.monotonic() - at) * self._drip)
+
+
+class Confirmed:
+    """The claims that lately matched what is stored; they are looked at however often their neighbours miss.
+
+    A claim that matches no more is to be discarded: a captured one opens nothing for long.
+
+    :param most: how many are remembered.
+    """
+
+    def __init__(self, *, most: int = 1024) -> None:
+        self._most = most
+        self._claims: OrderedDict[tuple[str, str], None] = OrderedDict()
+
+    def __contains__(self, claim: tuple[str, str]) -> bool:
+        return claim in self._claims
+
+    def add(self, conn_id: str, seen: str) -> None:
+        """Remember a claim."""
+        self._claims[conn_id, seen] = None
+        self._claims.move_to_end((conn_id, seen))
+        while len(self._claims) > self._most:
+            self._claims.popitem(last=False)
+
+    def discard(self, conn_id: str, seen: str) -> None:
+        """Forget a claim."""
+        self._claims.pop((conn_id, seen), None)

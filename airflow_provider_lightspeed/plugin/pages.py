@@ -26,10 +26,11 @@ R = TypeVar("R")
 _COOKIE: Final = "lightspeed_message"
 #: Seconds; it is read by the page that the redirect leads to.
 _MESSAGES: Final = Seal("message", 120)
-#: Characters; a cookie holds four thousand.
-_LONGEST_MESSAGE: Final = 1_500
-#: A person's actions wait for refreshes and for Lightspeed: in threads of our own, few of them.
-_THREADS: Final = ThreadPoolExecutor(4, thread_name_prefix="lightspeed-page")
+#: Bytes; a cookie holds four thousand, and what is not ASCII doubles on the way there.
+_LONGEST_MESSAGE: Final = 1_200
+#: Threads of our own, few of them; those who wait for Lightspeed, or for a lock, keep nobody from looking.
+_LOOKING: Final = ThreadPoolExecutor(4, thread_name_prefix="lightspeed-page")
+_WAITING: Final = ThreadPoolExecutor(4, thread_name_prefix="lightspeed-wait")
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,8 +45,13 @@ class Message:
 
 
 async def in_thread(action: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
-    """Run something that blocks."""
-    return await asyncio.get_running_loop().run_in_executor(_THREADS, lambda: action(*args, **kwargs))
+    """Run something that asks the database."""
+    return await asyncio.get_running_loop().run_in_executor(_LOOKING, lambda: action(*args, **kwargs))
+
+
+async def at_length(action: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
+    """Run something that may wait for Lightspeed, or for a refresh."""
+    return await asyncio.get_running_loop().run_in_executor(_WAITING, lambda: action(*args, **kwargs))
 
 
 def path_of(page: str, conn_id: str = "") -> str:
@@ -81,9 +87,10 @@ def go(path: str, message: Message | None = None) -> Response:
     """Return a redirect to a page of ours, or to Lightspeed, with a message for the page it leads to."""
     reply = RedirectResponse(path, status_code=303)
     if message:
+        text = message.text.encode(errors="replace")[:_LONGEST_MESSAGE].decode(errors="ignore")
         reply.set_cookie(
             _COOKIE,
-            _MESSAGES.sign([message.tone, message.text[:_LONGEST_MESSAGE]]),
+            _MESSAGES.sign([message.tone, text]),
             max_age=120,
             path=home(),
             httponly=True,
@@ -98,7 +105,8 @@ def log_in(request: Request) -> Response:
 
     Never back to the callback: its address holds the code.
     """
-    wanted = request.url.path if request.method == "GET" and not request.url.path.endswith("/callback") else home()
+    path = request.url.path
+    wanted = path if request.method == "GET" and not path.rstrip("/").endswith("/callback") else home()
     return go(f"{airflow_path()}/api/v2/auth/login?{urlencode({'next': wanted})}")
 
 

@@ -9,14 +9,14 @@ from __future__ import annotations
 import secrets
 from typing import Annotated, Any, Final
 
-from airflow.api_fastapi.core_api.security import GetUserDep, requires_access_connection
+from airflow.api_fastapi.core_api.security import GetUserDep
 from fastapi import APIRouter, Depends, HTTPException, Request
 from fastapi.responses import Response
 
 from airflow_provider_lightspeed.exceptions import LightspeedError, RefreshPending
 from airflow_provider_lightspeed.plugin import shell
-from airflow_provider_lightspeed.plugin.auth import FieldsDep, may, require_own_form, user_id
-from airflow_provider_lightspeed.plugin.pages import Message, go, in_thread, path_of, render
+from airflow_provider_lightspeed.plugin.auth import FieldsDep, may, require_own_form, requires, user_id
+from airflow_provider_lightspeed.plugin.pages import Message, at_length, go, in_thread, path_of, render
 from airflow_provider_lightspeed.plugin.paths import home
 from airflow_provider_lightspeed.plugin.views import Card, newest_bucket, scope_choices
 from airflow_provider_lightspeed.redact import Secret
@@ -28,10 +28,10 @@ from airflow_provider_lightspeed.tokens.refresh import take_over
 from airflow_provider_lightspeed.tokens.status import Status, connection_ids, partners, status
 from airflow_provider_lightspeed.tokens.usage import last_buckets
 
-reading: Final = APIRouter(dependencies=[Depends(requires_access_connection("GET"))])
-editing: Final = APIRouter(dependencies=[Depends(requires_access_connection("PUT"))])
-acting: Final = APIRouter(dependencies=[Depends(requires_access_connection("PUT")), Depends(require_own_form)])
-creating: Final = APIRouter(dependencies=[Depends(requires_access_connection("POST"))])
+reading: Final = APIRouter(dependencies=[Depends(requires("GET"))])
+editing: Final = APIRouter(dependencies=[Depends(requires("PUT"))])
+acting: Final = APIRouter(dependencies=[Depends(requires("PUT")), Depends(require_own_form)])
+creating: Final = APIRouter(dependencies=[Depends(requires("POST"))])
 ROUTERS: Final = (reading, editing, acting, creating)
 
 
@@ -47,16 +47,17 @@ ConsentsDep = Annotated[Consents, Depends(consents)]
 async def overview(request: Request, user: GetUserDep) -> Response:
     """Every connection that the user may see."""
 
-    def look() -> list[Card]:
+    def look() -> tuple[list[Card], bool]:
         found = [status(conn_id) for conn_id in connection_ids()]
         seen = [each for each in found if may("GET", user, each.conn_id, each.team)]
         buckets = last_buckets({each.account_id for each in seen if each.account_id})
-        return [
+        cards = [
             Card.of(newest_bucket(each, buckets.get(each.account_id)), may_edit=_may_edit(user, each)) for each in seen
         ]
+        return cards, may("POST", user, None)
 
-    cards = await in_thread(look)
-    return render(request, "overview.html", user, cards=cards, may_create=may("POST", user, ""))
+    cards, may_create = await in_thread(look)
+    return render(request, "overview.html", user, cards=cards, may_create=may_create)
 
 
 def _may_edit(user: Any, found: Status) -> bool:
@@ -113,6 +114,7 @@ async def depart(user: GetUserDep, connection_id: str, found: FieldsDep, flow: C
 
 
 @editing.get("/callback")
+@editing.get("/callback/")  # registered with a slash at its end: a redirect would take the code into the access log
 async def come_back(request: Request, user: GetUserDep, flow: ConsentsDep) -> Response:
     """The registered redirect URI: the user comes back from Lightspeed with a code."""
     return await _arrive(user, flow, f"?{request.scope[shell.QUERY].decode('ascii', errors='replace')}")
@@ -129,7 +131,7 @@ async def _arrive(user: Any, flow: Consents, redirected: str) -> Response:
     try:
         attempt = await in_thread(attempts.take, state, user_id(user))
         await _require_edit(user, attempt.conn_id)
-        attempt = await in_thread(flow.redeem, attempt, state, redirected)
+        attempt = await at_length(flow.redeem, attempt, state, redirected)
         # Stored before anything else can go wrong: from here on the grant exists.
         key = Secret(secrets.token_urlsafe(32))
         await in_thread(attempts.keep, key, attempt)
@@ -146,13 +148,13 @@ async def _finish(user: Any, flow: Consents, key: Secret) -> Response:
     except LightspeedError as error:
         return go(home(), Message("bad", f"Not connected: {error}"))
     try:
-        await in_thread(flow.adopt, attempt)
+        await at_length(flow.adopt, attempt)
     except RefreshPending as error:
         await in_thread(attempts.keep, key, attempt)
         return go(path_of(f"confirm/{key.reveal()}"), Message("bad", str(error)))
     except LightspeedError as error:
         return go(home(), Message("bad", f"Not connected: {error}"))
-    works, words = await in_thread(probe, attempt.conn_id)
+    works, words = await at_length(probe, attempt.conn_id)
     text = words if works else f"the grant is stored, but a first look at the account failed: {words}"
     return go(home(), Message("good" if works else "bad", f"{attempt.conn_id}: {text}."))
 
@@ -176,11 +178,14 @@ async def confirming(request: Request, user: GetUserDep, key: str, flow: Consent
 @acting.post("/confirm/{key}")
 async def confirm(user: GetUserDep, key: str, found: FieldsDep, flow: ConsentsDep) -> Response:
     """Take the new account, or give its grant back."""
+    waiting = await in_thread(attempts.look, Secret(key), user_id(user))
+    if waiting is not None:
+        await _require_edit(user, waiting.conn_id)
     if found.get("decision") == ["replace"]:
         return await _finish(user, flow, Secret(key))
     try:
         attempt = await in_thread(attempts.take, Secret(key), user_id(user))
-        await in_thread(flow.discard, attempt)
+        await at_length(flow.discard, attempt)
     except LightspeedError as error:
         return go(home(), Message("bad", f"Nothing was changed; the new grant was not revoked: {error}"))
     return go(home(), Message("good", f"{attempt.conn_id}: nothing was changed; the new grant was revoked."))
@@ -189,23 +194,32 @@ async def confirm(user: GetUserDep, key: str, found: FieldsDep, flow: ConsentsDe
 @acting.post("/test/{connection_id:path}")
 async def test(connection_id: str) -> Response:
     """Say whether the stored grant reads the account."""
-    works, words = await in_thread(probe, connection_id)
+    works, words = await at_length(probe, connection_id)
     return go(home(), Message("good" if works else "bad", f"{connection_id}: {words}."))
 
 
 @editing.get("/disconnect/{connection_id:path}")
 async def disconnecting(request: Request, user: GetUserDep, connection_id: str) -> Response:
     """What a disconnection means, and for which other connections."""
-    others = [each for each in await in_thread(partners, connection_id) if may("GET", user, each)]
-    found = await in_thread(status, connection_id)
-    return render(request, "disconnect.html", user, card=Card.of(found, may_edit=True), partners=others)
+
+    def look() -> tuple[Status, list[str], int]:
+        others = [status(each) for each in partners(connection_id)]
+        seen = [each.conn_id for each in others if may("GET", user, each.conn_id, each.team)]
+        return status(connection_id), seen, len(others) - len(seen)
+
+    found, seen, hidden = await in_thread(look)
+    if not found.source:
+        return go(home(), Message("bad", f"Connection {connection_id}: {'; '.join(found.attention)}."))
+    return render(
+        request, "disconnect.html", user, card=Card.of(found, may_edit=True), partners=seen, hidden_partners=hidden
+    )
 
 
 @acting.post("/disconnect/{connection_id:path}")
 async def disconnect(user: GetUserDep, connection_id: str, flow: ConsentsDep) -> Response:
     """Revoke the grant and forget its tokens."""
     try:
-        await in_thread(flow.disconnect, connection_id, user.get_name())
+        await at_length(flow.disconnect, connection_id, user.get_name())
     except LightspeedError as error:
         return go(home(), Message("bad", f"{connection_id} is still connected, its tokens are kept: {error}"))
     return go(home(), Message("good", f"{connection_id} is disconnected: its grant was revoked at Lightspeed."))

@@ -49,8 +49,8 @@ class Shell:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        if scope["path"].endswith("/callback"):
-            scope[QUERY], scope["query_string"] = scope["query_string"], b""
+        # On every path: no page reads a query but the callback, and what is mistyped as one is logged as well.
+        scope[QUERY], scope["query_string"] = scope["query_string"], b""
 
         async def send_with_headers(message: Any) -> None:
             if message["type"] == "http.response.start":

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 from airflow_provider_lightspeed.auth.scopes import READ_ONLY, SCOPES
@@ -13,6 +14,8 @@ from airflow_provider_lightspeed.tokens.journal import LAPSE_WARNING
 from airflow_provider_lightspeed.tokens.status import Status
 
 _TONES: Final = {"fresh": "good", "stale": "good", "expired": "calm", "none": "off"}
+#: A worker's clock may be an hour wrong.
+_AHEAD: Final = timedelta(hours=2)
 _WORDS: Final = {
     "fresh": "Connected",
     "stale": "Connected",
@@ -75,13 +78,19 @@ def scope_choices(chosen: tuple[str, ...]) -> list[ScopeChoice]:
 
 
 def newest_bucket(status: Status, event: Mapping[str, Any] | None) -> Status:
-    """Return the status with the bucket of an extract's asset event, if that saw it later than we did."""
-    if not event or not event.get("bucket_seen_at"):
+    """Return the status with the bucket of an extract's asset event, if that saw it later than we did.
+
+    Whoever may create asset events decides what is in them; what is no bucket is left out.
+    """
+    try:
+        seen_at = datetime.fromisoformat((event or {})["bucket_seen_at"]).astimezone(UTC)
+        level, size, drip = (float((event or {})[f"bucket_{name}"]) for name in ("level", "size", "drip"))
+    except (KeyError, TypeError, ValueError, OverflowError):
         return status
-    seen_at = datetime.fromisoformat(event["bucket_seen_at"])
+    if not all(map(math.isfinite, (level, size, drip))) or seen_at > datetime.now(UTC) + _AHEAD:
+        return status
     if status.bucket.seen_at and status.bucket.seen_at >= seen_at:
         return status
-    level, size, drip = (float(event[f"bucket_{name}"]) for name in ("level", "size", "drip"))
     bucket = dataclasses.replace(status.bucket, level=level, size=size, drip=drip, seen_at=seen_at)
     return dataclasses.replace(status, bucket=bucket)
 

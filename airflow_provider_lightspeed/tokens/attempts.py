@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs
 
 from airflow_provider_lightspeed.auth.codec import dump_token, load_token
+from airflow_provider_lightspeed.auth.flow import query_of
 from airflow_provider_lightspeed.auth.token import Token
 from airflow_provider_lightspeed.compat import new_session
 from airflow_provider_lightspeed.exceptions import InvalidArgument
@@ -24,7 +26,11 @@ from airflow_provider_lightspeed.tokens.store import database_time
 if TYPE_CHECKING:
     from sqlalchemy.orm import Session
 
+log = logging.getLogger(__name__)
+
 LIFE: Final = timedelta(minutes=10)
+#: Consents that one user may have under way; beyond it, the oldest are dropped.
+MOST_PER_USER: Final = 20
 #: With the word that makes Airflow hide a variable's value from those who may see variables.
 PREFIX: Final = "lightspeed_connect_token_"
 
@@ -52,14 +58,13 @@ class Attempt:
 
 
 def keep(state: Secret, attempt: Attempt) -> None:
-    """Store an attempt under its state, and drop those that are over."""
+    """Store an attempt under its state, and drop those that are over, or too many."""
     from airflow.models.crypto import get_fernet
     from airflow.models.variable import Variable
     from sqlalchemy import insert
 
     session = new_session()
     try:
-        _sweep(session)
         fernet = get_fernet()
         values = {
             "key": _key(state),
@@ -71,6 +76,7 @@ def keep(state: Secret, attempt: Attempt) -> None:
         session.commit()
     finally:
         session.close()
+    _sweep(attempt.user)
 
 
 def take(state: Secret, user: str) -> Attempt:
@@ -114,7 +120,7 @@ def look(state: Secret, user: str) -> Attempt | None:
 
 def state_of(redirected: str) -> Secret:
     """Return the state in a redirected URL, empty if there is none."""
-    return Secret("".join(parse_qs(urlsplit(redirected.strip()).query).get("state", [])[:1]))
+    return Secret("".join(parse_qs(query_of(redirected)).get("state", [])[:1]))
 
 
 def expiry() -> datetime:
@@ -133,24 +139,41 @@ def _key(state: Secret) -> str:
 def _read(session: Session, key: str) -> Attempt | None:
     from airflow.models.crypto import get_fernet
     from airflow.models.variable import Variable
+    from cryptography.fernet import InvalidToken
     from sqlalchemy import select
 
     column = Variable.__table__.c
     found = session.execute(select(column.val, column.is_encrypted).where(column.key == key)).first()
     if found is None:
         return None
-    return _load(json.loads(get_fernet().decrypt(found[0].encode()) if found[1] else found[0]))
+    try:
+        return _load(json.loads(get_fernet().decrypt(found[0].encode()) if found[1] else found[0]))
+    except (InvalidToken, ValueError, KeyError, TypeError):  # of another Fernet key, or not of our making
+        return None
 
 
-def _sweep(session: Session) -> None:
+def _sweep(user: str) -> None:
+    """Tidy up, in a transaction of its own: the consent that is wanted now does not fail over others."""
     from airflow.models.variable import Variable
     from sqlalchemy import delete, select
+    from sqlalchemy.exc import DBAPIError
 
-    column, now = Variable.__table__.c, database_time(session)
-    for (key,) in session.execute(select(column.key).where(column.key.startswith(PREFIX, autoescape=True))).all():
-        attempt = _read(session, key)
-        if attempt is None or attempt.expires_at <= now:
+    column, session = Variable.__table__.c, new_session()
+    try:
+        now = database_time(session)
+        keys = session.scalars(select(column.key).where(column.key.startswith(PREFIX, autoescape=True))).all()
+        found = {key: _read(session, key) for key in keys}
+        over = [key for key, attempt in found.items() if attempt is None or attempt.expires_at <= now]
+        theirs = [
+            (each.expires_at, key) for key, each in found.items() if each and each.user == user and not each.token
+        ]
+        for key in [*over, *(key for _, key in sorted(theirs)[:-MOST_PER_USER])]:
             session.execute(delete(Variable).where(Variable.key == key))
+        session.commit()
+    except DBAPIError as error:
+        log.warning("consents that are over were not swept (%s)", type(error).__name__)
+    finally:
+        session.close()
 
 
 def _dump(attempt: Attempt) -> dict[str, Any]:

@@ -22,10 +22,12 @@ from airflow_provider_lightspeed.auth.flow import (
     parse_token,
     revoke_request,
 )
-from airflow_provider_lightspeed.auth.ledger import Failure, Ledger
+from airflow_provider_lightspeed.auth.ledger import Ledger
 from airflow_provider_lightspeed.auth.scopes import checked
+from airflow_provider_lightspeed.auth.step import inherits, is_moved, owns
 from airflow_provider_lightspeed.auth.token import Token
-from airflow_provider_lightspeed.exceptions import InvalidArgument, ReconnectRequired, RefreshPending
+from airflow_provider_lightspeed.exceptions import InvalidArgument, LightspeedError, ReconnectRequired, RefreshPending
+from airflow_provider_lightspeed.provider_info import CONNECTION_TYPE
 from airflow_provider_lightspeed.redact import Secret
 from airflow_provider_lightspeed.settings import ConnectionSettings
 from airflow_provider_lightspeed.tokens import journal
@@ -104,7 +106,7 @@ class Consents:
     def adopt(self, attempt: Attempt) -> Token:
         """Make the attempt's pair the connection's, under the ledger's lock.
 
-        A connection that has gone meanwhile gets nothing, and the new grant is revoked: nobody could keep it.
+        A connection that has changed meanwhile gets nothing, and the new grant is revoked if its client is still there.
 
         :raises InvalidArgument: the connection has gone, or points elsewhere.
         :raises RefreshPending: a refresh is under way and does not end; the attempt's pair is still good.
@@ -116,15 +118,19 @@ class Consents:
     def discard(self, attempt: Attempt) -> None:
         """Revoke a pair that nobody wants after all.
 
+        :raises InvalidArgument: the connection has gone, or is of another client or server; nothing is sent there.
         :raises LightspeedError: Lightspeed did not.
         """
         assert attempt.token is not None
-        self._revoke(_stored(peek(attempt.conn_id), attempt.conn_id).settings, attempt.token.refresh_token)
+        stored = _stored(peek(attempt.conn_id), attempt.conn_id)
+        if not _is_of_client(stored, attempt):
+            raise _elsewhere(attempt.conn_id)
+        self._revoke(stored.settings, attempt.token.refresh_token)
 
     def disconnect(self, conn_id: str, user: str) -> None:
         """Revoke the grant at Lightspeed, then forget its tokens. If Lightspeed does not revoke, nothing is forgotten.
 
-        :raises InvalidArgument: there is nothing to disconnect.
+        :raises InvalidArgument: there is nothing to disconnect, or it is not this connection's to revoke.
         :raises LightspeedError: the grant was not revoked; the tokens are still stored and good.
         """
         self._patiently(lambda: self._disconnect(conn_id, user))
@@ -137,10 +143,9 @@ class Consents:
             found = locked.read()
             try:
                 stored = _unchanged(found, attempt)
-            except InvalidArgument:
-                if found.stored is not None:  # a connection of that name is left, and with it the client's secret
-                    self._revoke(found.stored.settings, token.refresh_token)
-                raise
+            except InvalidArgument as error:
+                msg = f"{error.message}. {self._give_back(found.stored, attempt, token)}"
+                raise InvalidArgument(msg, **error.fields) from None
             ledger = found.ledger.connected(stored.settings, token, place=stored.place, by=attempt.by)
             details = {"account_id": token.account_id or "", "scope": " ".join(token.scope)}
             self._save(locked, ledger, found, {key: value for key, value in details.items() if value})
@@ -150,12 +155,9 @@ class Consents:
         with locked_ledger(conn_id) as locked:
             found = locked.read()
             stored, ledger = _stored(found, conn_id), found.ledger
-            seed = stored.settings.refresh_token
-            held = ledger.token.refresh_token if ledger.token and not ledger.is_news(seed) else seed
-            if not held or (ledger.failure is Failure.DISCONNECTED and not ledger.is_news(held)):
-                msg = f"connection {conn_id!r} has no grant to revoke"
-                raise InvalidArgument(msg, field="connection", found=conn_id, allowed=())
-            self._revoke(stored.settings, held)
+            if not inherits(ledger, stored.settings, stored.place):
+                ledger = ledger.disowned()
+            self._revoke(stored.settings, _revocable(stored, ledger))
             self._save(locked, ledger.disconnected(stored.settings, user, found.now), found, {})
 
     def _save(self, locked: LockedLedger, ledger: Ledger, found: Snapshot, details: Mapping[str, str]) -> None:
@@ -164,6 +166,17 @@ class Consents:
         if not self._refresher.persist(locked, ledger, found.stored, expected=expected, details=details):
             msg = f"connection {ledger.origin}: another process changed its tokens meanwhile"
             raise RefreshPending(msg, retry_after=1.0)
+
+    def _give_back(self, stored: Stored | None, attempt: Attempt, token: Token) -> str:
+        """Revoke a pair that cannot be kept, and say what became of it."""
+        by_hand = "The new grant is still alive: end it in Lightspeed's settings"
+        if stored is None or not _is_of_client(stored, attempt):  # there is nobody who could, or nobody to trust
+            return by_hand
+        try:
+            self._revoke(stored.settings, token.refresh_token)
+        except LightspeedError as error:
+            return f"{by_hand} ({error.message})"
+        return "The new grant was revoked"
 
     def _revoke(self, settings: ConnectionSettings, refresh_token: Secret) -> None:
         reply = self._refresher.exchange(revoke_request(_client(settings), refresh_token))
@@ -190,7 +203,43 @@ def _stored(found: Snapshot, conn_id: str) -> Stored:
     if found.stored is None:
         msg = f"connection {conn_id!r} does not exist (any more)"
         raise InvalidArgument(msg, field="connection", found=conn_id, allowed=())
+    if found.stored.kind != CONNECTION_TYPE:  # its login, password and refresh token are for somebody else
+        msg = f"connection {conn_id!r} is of type {found.stored.kind}, not {CONNECTION_TYPE}"
+        raise InvalidArgument(msg, field="conn_type", found=found.stored.kind, allowed=(CONNECTION_TYPE,))
     return found.stored
+
+
+def _is_of_client(stored: Stored, attempt: Attempt) -> bool:
+    """Tell whether the connection still names the client, and the authorization server, that the consent was for."""
+    return stored.settings.destination[1:] == attempt.destination[1:]
+
+
+def _revocable(stored: Stored, ledger: Ledger) -> Secret:
+    """Return the refresh token to revoke: a new seed, the ledger's, or one that was never spent.
+
+    :raises InvalidArgument: there is none, or it belongs to another server, client or deployment.
+    """
+    settings, conn_id = stored.settings, stored.settings.conn_id
+    if ledger.is_news(settings.refresh_token):
+        return settings.refresh_token
+    if ledger.token and is_moved(ledger, settings):
+        raise _elsewhere(conn_id)
+    if ledger.token and not owns(ledger, stored.place):
+        msg = f"the tokens of connection {conn_id!r} belong to another deployment; disconnect there, or take over first"
+        raise InvalidArgument(msg, field="owner", found=ledger.owner, allowed=(stored.place.owner,))
+    held = ledger.token.refresh_token if ledger.token else settings.refresh_token
+    if not held or ledger.is_disconnected(settings):
+        msg = f"connection {conn_id!r} has no grant to revoke"
+        raise InvalidArgument(msg, field="connection", found=conn_id, allowed=())
+    return held
+
+
+def _elsewhere(conn_id: str) -> InvalidArgument:
+    msg = (
+        f"host, auth_url or client ID of connection {conn_id!r} changed since its tokens were issued; they are not sent "
+        "to the new place. Change it back, or end the grant in Lightspeed's settings"
+    )
+    return InvalidArgument(msg, field="connection", found=conn_id, allowed=())
 
 
 def _unchanged(found: Snapshot, attempt: Attempt) -> Stored:

@@ -15,6 +15,7 @@ from airflow_provider_lightspeed.provider_info import CONNECTION_TYPE
 from airflow_provider_lightspeed.redact import Secret
 from airflow_provider_lightspeed.settings import read_settings
 from airflow_provider_lightspeed.tokens import journal
+from airflow_provider_lightspeed.tokens.copies import LEDGER_SUFFIX
 from airflow_provider_lightspeed.tokens.home import host_policy
 
 #: What Airflow allows in a connection's ID.
@@ -46,6 +47,9 @@ class NewConnection:
             msg = (
                 f"connection ID: {conn_id!r} found; allowed are letters, digits and _ # ! ( ) - . : / \\, at least one"
             )
+            raise InvalidArgument(msg, field="conn_id", found=conn_id, allowed=())
+        if conn_id.endswith(LEDGER_SUFFIX):
+            msg = f"connection ID: {conn_id!r} found; names that end in {LEDGER_SUFFIX} are kept for tokens"
             raise InvalidArgument(msg, field="conn_id", found=conn_id, allowed=())
         extra = {"auth_url": filled.get("auth_url", ""), "scope": " ".join(checked(scope))}
         settings = read_settings(

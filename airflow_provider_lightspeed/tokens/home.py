@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from airflow_provider_lightspeed.auth.ledger import Place
-from airflow_provider_lightspeed.compat import conf, deployment, secrets_backends
+from airflow_provider_lightspeed.compat import conf, deployment, new_session, secrets_backends
 from airflow_provider_lightspeed.exceptions import LightspeedRetriableError
+from airflow_provider_lightspeed.provider_info import CONNECTION_TYPE
 from airflow_provider_lightspeed.settings import ConnectionSettings, HostPolicy, read_settings
 
 if TYPE_CHECKING:
@@ -45,6 +46,7 @@ class Stored:
         a secrets backend.
     :param source: the same in words, for people.
     :param shadowed: there is a row as well, which Airflow does not look at.
+    :param kind: its connection type. A task may use another type's connection; nobody connects an account with one.
     """
 
     settings: ConnectionSettings
@@ -52,6 +54,7 @@ class Stored:
     source: str = "metadata database"
     shadowed: bool = False
     team: str | None = None
+    kind: str = CONNECTION_TYPE
 
     @property
     def place(self) -> Place:
@@ -67,6 +70,22 @@ def select_row(session: Session, conn_id: str, *, lock: bool = False, nowait: bo
     # A plain second select answers from the session's identity map, with what the row said before.
     query = select(Connection).where(Connection.conn_id == conn_id).execution_options(populate_existing=True)
     return session.scalar(query.with_for_update(nowait=nowait) if lock else query)
+
+
+def team_of(conn_id: str) -> str | None:
+    """Return the team that a stored connection belongs to, ``None`` without one or in a deployment without teams."""
+    from sqlalchemy import select
+
+    if not conf.getboolean("core", "multi_team", fallback=False):
+        return None
+    from airflow.models.connection import Connection
+
+    session = new_session()
+    try:
+        team: str | None = session.scalar(select(Connection.team_name).where(Connection.conn_id == conn_id))
+        return team
+    finally:
+        session.close()
 
 
 def find(session: Session, conn_id: str) -> Stored | None:
@@ -86,5 +105,6 @@ def find(session: Session, conn_id: str) -> Stored | None:
             raise LightspeedRetriableError(msg, conn_id=conn_id) from None
         if connection is not None:
             source = "environment variable" if kind == "EnvironmentVariablesBackend" else kind
-            return Stored(settings_of(connection), EXTERNAL, source, shadowed=row is not None, team=team)
-    return Stored(settings_of(row), f"row:{row.id}", team=team) if row is not None else None
+            settings, kind = settings_of(connection), str(connection.conn_type)
+            return Stored(settings, EXTERNAL, source, shadowed=row is not None, team=team, kind=kind)
+    return Stored(settings_of(row), f"row:{row.id}", team=team, kind=row.conn_type) if row is not None else None

@@ -20,6 +20,7 @@ from airflow_provider_lightspeed.exceptions import (
     ReconnectRequired,
     RefreshPending,
 )
+from airflow_provider_lightspeed.provider_info import CONNECTION_TYPE
 from airflow_provider_lightspeed.settings import ConnectionSettings
 from airflow_provider_lightspeed.tokens.source import DatabaseDesk, Desk, LedgerTokenSource, TaskDesk
 from airflow_provider_lightspeed.tokens.status import connection_ids
@@ -54,6 +55,9 @@ def _desk(conn_id: str) -> Desk:
     found = peek(conn_id)
     if found.stored is None:
         msg = f"the conn_id {conn_id!r} isn't defined"
+        raise LightspeedAuthError(msg, conn_id=conn_id)
+    if found.stored.kind != CONNECTION_TYPE:  # its refresh token is for somebody else
+        msg = f"connection {conn_id!r} is of type {found.stored.kind}, not {CONNECTION_TYPE}"
         raise LightspeedAuthError(msg, conn_id=conn_id)
     copy = found.stored.settings
     if not copy.refresh_token and not found.ledger.token:

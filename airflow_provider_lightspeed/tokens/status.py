@@ -6,15 +6,16 @@ import os
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from airflow_provider_lightspeed.auth.ledger import Account, Failure, Ledger
+from airflow_provider_lightspeed.auth.ledger import Account, Ledger
 from airflow_provider_lightspeed.auth.step import inherits, is_moved, owns, server_time
 from airflow_provider_lightspeed.compat import new_session
 from airflow_provider_lightspeed.exceptions import LightspeedError
 from airflow_provider_lightspeed.provider_info import CONNECTION_TYPE
 from airflow_provider_lightspeed.redact import Secret
+from airflow_provider_lightspeed.tokens.copies import LEDGER_SUFFIX
 from airflow_provider_lightspeed.tokens.home import Stored
 from airflow_provider_lightspeed.tokens.journal import LAPSE_WARNING
-from airflow_provider_lightspeed.tokens.store import LEDGER_SUFFIX, LEDGER_TYPE, Snapshot, peek
+from airflow_provider_lightspeed.tokens.store import LEDGER_TYPE, Snapshot, peek
 
 _PREFIX = "AIRFLOW_CONN_"
 
@@ -84,6 +85,10 @@ def status(conn_id: str) -> Status:
     if found.stored is None:
         left = "the connection is gone; its tokens are left over"
         return Status(conn_id, attention=(left if found.ledger.generation else "there is no such connection",))
+    if found.stored.kind != CONNECTION_TYPE:
+        return Status(
+            conn_id, team=found.stored.team, attention=(f"of type {found.stored.kind}, not {CONNECTION_TYPE}",)
+        )
     ledger, settings = found.ledger, found.stored.settings
     now = server_time(ledger, found.now)
     token = ledger.token
@@ -111,7 +116,7 @@ def status(conn_id: str) -> Status:
 def _attention(found: Snapshot, stored: Stored, ledger: Ledger, now: datetime) -> list[str]:
     settings = stored.settings
     remarks = []
-    if ledger.failure is Failure.DISCONNECTED:
+    if ledger.is_disconnected(settings):
         remarks.append(f"disconnected by {ledger.refreshed_by}: connect")
     elif ledger.failure and ledger.failed_with == ledger.identity(settings):
         remarks.append(f"Lightspeed said {ledger.failure.value}: correct the connection or reconnect")

@@ -1,9 +1,9 @@
 """The token ledger in the metadata database: read, locked, compared and swapped.
 
-It is kept twice, in one transaction: in a companion connection, which tasks can read, and in a variable, which is the
-safety copy: tools rewrite connections (an import of an old export, ``rotate-fernet-key`` while a refresh commits) and
-would put an old ledger in place of the new one. The higher generation counts. Both are encrypted with Airflow's Fernet
-key. The variable also holds the grant attempts, recorded in transactions of their own while the lock is held.
+It is kept twice, in one transaction: in a companion connection, which tasks can read, and in a safety copy
+(:mod:`~.copies`): tools rewrite connections (an import of an old export, ``rotate-fernet-key`` while a refresh commits)
+and would put an old ledger in place of the new one. The higher generation counts. Both are encrypted with Airflow's
+Fernet key. Grant attempts are recorded in transactions of their own while the lock is held.
 """
 
 from __future__ import annotations
@@ -21,12 +21,13 @@ from airflow_provider_lightspeed.auth.ledger import Ledger
 from airflow_provider_lightspeed.auth.token import Token
 from airflow_provider_lightspeed.compat import new_session
 from airflow_provider_lightspeed.exceptions import LightspeedDataError, RefreshPending
+from airflow_provider_lightspeed.tokens import copies
+from airflow_provider_lightspeed.tokens.copies import LEDGER_SUFFIX, Copy
 from airflow_provider_lightspeed.tokens.home import Stored, find, select_row
 
 if TYPE_CHECKING:
     from sqlalchemy.orm import Session
 
-LEDGER_SUFFIX: Final = "__lightspeed_tokens"
 LEDGER_TYPE: Final = "lightspeed_tokens"
 #: Seconds a statement may wait for somebody else's lock.
 LOCK_TIMEOUT: Final = 5
@@ -41,7 +42,7 @@ _CLOCKS: Final = {
 
 
 def ledger_id(conn_id: str) -> str:
-    """Return the ID of the companion connection, and the key of the variable, that hold the ledger."""
+    """Return the ID of the companion connection that holds the ledger."""
     return conn_id + LEDGER_SUFFIX
 
 
@@ -49,7 +50,7 @@ def ledger_id(conn_id: str) -> str:
 class Snapshot:
     """A connection with its ledger at one moment.
 
-    :param ledger: the truth: the newer of the two copies.
+    :param ledger: the truth: the newer of companion and safety copy.
     :param visible: what the companion connection says, and with it every task.
     :param now: the database's clock, which all processes share.
     """
@@ -67,10 +68,21 @@ class Snapshot:
 
 
 def peek(conn_id: str) -> Snapshot:
-    """Return ledger and connection without a lock; a connection that has no ledger yet gets an empty one."""
+    """Return ledger and connection without a lock; a connection that has no ledger yet gets an empty one.
+
+    :raises LightspeedDataError: what is stored cannot be read: another Fernet key, or edited by hand.
+    """
+    from cryptography.fernet import InvalidToken
+
     session = new_session()
     try:
         return _snapshot(session, conn_id, select_row(session, ledger_id(conn_id)))
+    except (InvalidToken, ValueError, KeyError) as error:
+        msg = (
+            f"connection {conn_id!r}, or its tokens, cannot be read ({type(error).__name__}): encrypted with another "
+            "Fernet key, or not JSON"
+        )
+        raise LightspeedDataError(msg, conn_id=conn_id) from error
     finally:
         session.close()
 
@@ -119,7 +131,7 @@ class LockedLedger:
         try:
             self._limit_waiting()
             row = select_row(self._session, ledger_id(self._conn_id), lock=True, nowait=True)
-            if row is None:
+            if row is None and find(self._session, self._conn_id) is not None:  # what is not there needs no companion
                 _add_companion(self._session, self._conn_id)
                 self._session.commit()
                 self._limit_waiting()
@@ -137,7 +149,7 @@ class LockedLedger:
         """Commit the grant attempts, before the grant is sent; the lock stays held."""
         session = new_session()
         try:
-            _write_copy(session, self._conn_id, ledger, attempts)
+            copies.append(session, self._conn_id, ledger, attempts, copies.newest(session, self._conn_id))
             session.commit()
         finally:
             session.close()
@@ -157,13 +169,13 @@ class LockedLedger:
         row = select_row(self._session, ledger_id(self._conn_id), lock=True)
         if row is None:
             row = _add_companion(self._session, self._conn_id)
-        copy, attempts = _read_copy(self._session, self._conn_id, lock=self.dialect != "sqlite")
-        present = max(_ledger_of(row), copy, key=lambda each: each.generation)
+        copy = copies.newest(self._session, self._conn_id)
+        present = _truth(copy, _ledger_of(row))
         if present.generation != expected and present != ledger:
             self._session.rollback()
             return False
         row.set_extra(json.dumps(dump(ledger)))
-        _write_copy(self._session, self._conn_id, ledger, attempts)
+        copies.append(self._session, self._conn_id, ledger, copy.attempts if copy else (), copy)
         if ledger.generation != expected and stored.origin.startswith("row:"):
             self._write_back(ledger.token, details or {})
         self._commit(ledger)
@@ -209,9 +221,14 @@ class LockedLedger:
 
 def _snapshot(session: Session, conn_id: str, row: Any | None) -> Snapshot:
     visible = _ledger_of(row)
-    copy, attempts = _read_copy(session, conn_id)
-    ledger = copy if copy.generation > visible.generation else visible
-    return Snapshot(ledger, visible, find(session, conn_id), attempts, database_time(session))
+    copy = copies.newest(session, conn_id)
+    attempts = copy.attempts if copy else ()
+    return Snapshot(_truth(copy, visible), visible, find(session, conn_id), attempts, database_time(session))
+
+
+def _truth(copy: Copy | None, visible: Ledger) -> Ledger:
+    """Of the same generation, the copy counts: the companion may have been put back to an earlier turn of it."""
+    return copy.ledger if copy and copy.ledger.generation >= visible.generation else visible
 
 
 def _ledger_of(row: Any | None) -> Ledger:
@@ -241,38 +258,6 @@ def _add_companion(session: Session, conn_id: str) -> Any:
     )
     session.add(row)
     return row
-
-
-def _read_copy(session: Session, conn_id: str, *, lock: bool = False) -> tuple[Ledger, tuple[datetime, ...]]:
-    from airflow.models.crypto import get_fernet
-    from airflow.models.variable import Variable
-    from sqlalchemy import select
-
-    # By column: the ORM object hands its value to Airflow's masker, whose pattern would grow with every rotation.
-    column = Variable.__table__.c
-    query = select(column.val, column.is_encrypted).where(column.key == ledger_id(conn_id))
-    found = session.execute(query.with_for_update() if lock else query).first()
-    if found is None:
-        return Ledger(), ()
-    text = get_fernet().decrypt(found[0].encode()).decode() if found[1] else found[0]
-    data = json.loads(text)
-    return load(data["ledger"]), tuple(datetime.fromisoformat(at) for at in data["attempts"])
-
-
-def _write_copy(session: Session, conn_id: str, ledger: Ledger, attempts: tuple[datetime, ...]) -> None:
-    from airflow.models.crypto import get_fernet
-    from airflow.models.variable import Variable
-    from sqlalchemy import update
-
-    fernet = get_fernet()
-    text = json.dumps({"ledger": dump(ledger), "attempts": [at.isoformat() for at in attempts]})
-    values = {"val": fernet.encrypt(text.encode()).decode(), "is_encrypted": fernet.is_encrypted}
-    key, table = ledger_id(conn_id), Variable.__table__
-    done: Any = session.execute(update(table).where(table.c.key == key).values(values))
-    if not done.rowcount:
-        about = f"Safety copy of connection {key}, kept by airflow-provider-lightspeed. Do not edit."
-        session.add(Variable(key=key, val=text, description=about))  # type: ignore[no-untyped-call]
-        session.flush()
 
 
 @contextmanager

@@ -12,8 +12,8 @@ import orjson
 import pytest
 
 from airflow_provider_lightspeed.client.transport import Reply, Request, RequestsTransport
+from airflow_provider_lightspeed.extract.pages import read_pages
 from airflow_provider_lightspeed.extract.plan import Plan
-from airflow_provider_lightspeed.extract.run import read_pages
 from airflow_provider_lightspeed.resources.base import Resource, Strategy
 from airflow_provider_lightspeed.resources.catalog import resource, resource_names
 from airflow_provider_lightspeed.simulator.testing import SimulatorProcess

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography.fernet import Fernet
 
 from airflow_provider_lightspeed.simulator.testing import SimulatorProcess
 from tools.databases import DATABASES, available
@@ -71,6 +72,23 @@ LOSE_THE_SESSION = """
                          " WHERE state = 'idle in transaction' AND pid <> pg_backend_pid()"))
     session.commit()
     print("other:", Refresher().refresh("lightspeed_default", claim).outcome.value)
+"""
+
+#: Airflow's own command, held when it has loaded the rows and is about to write them.
+ROTATION = """
+import sys
+from sqlalchemy import event
+from sqlalchemy.orm import Session
+held = []
+def hold(session, *_):
+    if session.dirty and not held:
+        held.append(1)
+        print("ready", flush=True)
+        sys.stdin.readline()
+event.listen(Session, "before_flush", hold)
+from airflow.__main__ import main
+sys.argv = ["airflow", "rotate-fernet-key"]
+main()
 """
 
 
@@ -155,9 +173,29 @@ def test_tokens_lie_encrypted(deployment: Deployment, simulator: SimulatorProces
         "print([tuple(row) for table in ('connection', 'variable')"
         " for row in new_session().execute(text(f'select * from {table}'))])",
     )
-    assert raw.count(LEDGER) == 3  # the companion, its copy, and the copy's description
+    assert raw.count(LEDGER) == 3  # the companion, a copy with the attempt, and one with the pair
     assert token not in raw
     assert simulator.client_secret not in raw
+
+
+def test_refresh_during_a_key_rotation_is_not_undone(deployment: Deployment) -> None:
+    """A rotation writes back what it had loaded before the refresh: the pair that it never saw goes on."""
+    environment, key = deployment.environment, "AIRFLOW__CORE__FERNET_KEY"
+    with connected(deployment, token_life=2) as simulator:  # over before the next process is up
+        assert finish(deployment.start("-c", WORKER)) == (0, "50")
+        new = Fernet.generate_key().decode()
+        environment[key] = f"{new},{environment[key]}"
+        rotation = deployment.start("-c", ROTATION)
+        assert finish(deployment.start("-c", WORKER)) == (0, "50")
+        assert finish(rotation)[0] == 0
+        assert deployment.stored()[LEDGER]["generation"] == 1
+        assert finish(deployment.start("-c", WORKER)) == (0, "50")
+        deployment.airflow("rotate-fernet-key")
+        environment[key] = new
+        assert finish(deployment.start("-c", WORKER)) == (0, "50")
+        assert deployment.stored()[LEDGER]["generation"] == 4
+        assert statuses(simulator) == [200] * 4
+        assert simulator.counters().get("dead_refresh_tokens", 0) == 0
 
 
 def test_tools_that_rewrite_connections_lose_nothing(deployment: Deployment, tmp_path: Path) -> None:

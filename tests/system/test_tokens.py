@@ -6,10 +6,12 @@ import base64
 import json
 import random
 import re
+import shutil
 import socket
 import string
 import threading
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +20,15 @@ import requests
 
 pytest.importorskip("airflow.sdk")
 
+from airflow_provider_lightspeed.auth.step import Claim, Outcome
+from airflow_provider_lightspeed.exceptions import Unreachable
 from airflow_provider_lightspeed.simulator.testing import SimulatorProcess
+from airflow_provider_lightspeed.tokens.asker import Asker
+from airflow_provider_lightspeed.tokens.trigger import RefreshTrigger
 from tools.airflow_api import wait_until
 from tools.airflow_stack import AirflowStack
 from tools.databases import available, postgres
+from tools.reverse_proxy import reverse_proxy
 
 pytestmark = [pytest.mark.timeout(420), pytest.mark.filterwarnings("ignore:XDG_RUNTIME_DIR")]
 ROOT = Path(__file__).parents[2]
@@ -29,35 +36,6 @@ CONN = "lightspeed_default"
 LEDGER = f"{CONN}__lightspeed_tokens"
 #: A JWT that this provider's server signed: its payload names the account.
 JWT = re.compile(r"eyJ[\w-]{8,}\.(eyJ[\w-]{8,})\.[\w-]+")
-
-KEEP_ALIVE = """
-import http.client
-import logging
-from airflow.sdk import dag, task
-
-@dag(schedule=None)
-def tokens():
-    @task
-    def use(number):
-        from airflow_provider_lightspeed.hooks.lightspeed import LightspeedHook
-        logging.getLogger().setLevel(logging.DEBUG)
-        http.client.HTTPConnection.debuglevel = 1
-        hook = LightspeedHook()
-        count = hook.count("Shop")
-        print("the hook", vars(hook), "its client", vars(hook.client), vars(hook.client._tokens))
-        return {"count": count, **hook.keep_alive()}
-
-    @task(retries=0)
-    def fail():
-        from airflow_provider_lightspeed.hooks.lightspeed import LightspeedHook
-        hook = LightspeedHook()
-        token = hook.client._tokens.token()
-        raise ValueError(f"{hook.client._tokens} {token} {vars(hook.client)}")
-
-    [use.expand(number=[1, 2, 3]), fail()]
-
-tokens()
-"""
 
 
 class Deployment:
@@ -83,11 +61,14 @@ def deployment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]
         pytest.skip("Postgres is not installed")
     folder = tmp_path_factory.mktemp("tokens")
     (folder / "dags").mkdir()
-    (folder / "dags" / "tokens.py").write_text(KEEP_ALIVE)
+    shutil.copy(ROOT / "tests" / "system" / "dags" / "tokens.py", folder / "dags")
     listener = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
     listener.bind(("127.0.0.1", 0))
     statsd = {"on": "True", "host": "127.0.0.1", "port": str(listener.getsockname()[1])}
-    config = {"api__workers": "2"} | {f"metrics__statsd_{name}": value for name, value in statsd.items()}
+    lineage = {"type": "file", "log_file_path": str(folder / "lineage" / "event")}
+    (folder / "lineage").mkdir()
+    config = {"api__workers": "2", "openlineage__transport": json.dumps(lineage)}
+    config |= {f"metrics__statsd_{name}": value for name, value in statsd.items()}
     with (
         listener,
         postgres(folder / "postgres") as database,
@@ -181,7 +162,7 @@ def test_changed_destination_sends_nothing(deployment: Deployment) -> None:
 
 
 def test_tasks_share_the_token_and_leave_no_secret_anywhere(deployment: Deployment) -> None:
-    """Logs at DEBUG with ``http.client`` talking, a failing task's locals, XCom, rendered fields, events, replies."""
+    """Logs at DEBUG with ``http.client`` talking, a failing task's locals, XCom, rendered fields, events, lineage."""
     api = deployment.stack.api
     api.wait_for_dag("tokens")
     run_id = api.trigger("tokens")
@@ -200,6 +181,9 @@ def test_tasks_share_the_token_and_leave_no_secret_anywhere(deployment: Deployme
         "refresh token": ledger["token"]["refresh_token"],
     }
     places = {str(file): file.read_text(errors="replace") for file in (deployment.folder / "airflow").rglob("*.log")}
+    places |= {
+        "lineage": wait_until("all lineage events", partial(_lineage, deployment.folder / "lineage"), timeout=60)
+    }
     places |= {"database": json.dumps(deployment.stack.dump(), default=str)}
     assert any("its client" in text for text in places.values())
     assert any("ValueError" in text for text in places.values())
@@ -208,6 +192,16 @@ def test_tasks_share_the_token_and_leave_no_secret_anywhere(deployment: Deployme
             assert secret not in text, f"{name} in {where}"
         for found in JWT.finditer(text):
             assert '"acct"' not in _decoded(found[1]), f"an access token in {where}"
+
+
+def _lineage(folder: Path) -> str | None:
+    """Return what OpenLineage was told, once it was told how each task ended: a task ends before it tells."""
+    texts = [file.read_text() for file in folder.iterdir()]
+    try:
+        told = {(event["job"]["name"], event["eventType"]) for event in map(json.loads, texts)}
+    except ValueError:  # one is being written
+        return None
+    return "\n".join(texts) if told >= {("tokens.use", "COMPLETE"), ("tokens.fail", "FAIL")} else None
 
 
 def _decoded(part: str) -> str:
@@ -260,11 +254,36 @@ def test_asynchronous_connection_test_spends_nothing(deployment: Deployment, is_
         assert "Save the connection" in found["result_message"]
 
 
-def test_api_server_without_plugins_is_named_in_the_error(deployment: Deployment, monkeypatch: Any) -> None:
-    """``--apps execution`` mounts no plugins: the task says which addresses it tried, and what to set."""
-    from airflow_provider_lightspeed.exceptions import Unreachable
-    from airflow_provider_lightspeed.tokens.trigger import RefreshTrigger
+def new_claim(deployment: Deployment, conn_id: str) -> Claim:
+    """Store a connection with a grant of its own and return what a task would claim."""
+    extra = {**deployment.extra, "refresh_token": deployment.simulator.grant()["refresh_token"]}
+    fields = {"login": deployment.simulator.client_id, "password": deployment.simulator.client_secret}
+    fields |= {"host": deployment.simulator.base_url, "extra": json.dumps(extra)}
+    deployment.stack.api.add_connection(conn_id, "lightspeed", **fields)
+    return Claim(deployment.stack.seen(conn_id))
 
-    monkeypatch.setenv("AIRFLOW__LIGHTSPEED__API_SERVER_URL", deployment.simulator.base_url)
-    with pytest.raises(Unreachable, match=r"api_server_url.*--apps execution"):
-        RefreshTrigger()._find()
+
+@pytest.mark.parametrize("setting", ["LIGHTSPEED__API_SERVER_URL", "API__BASE_URL"])
+def test_refresh_goes_through_a_reverse_proxy(deployment: Deployment, setting: str, monkeypatch: Any) -> None:
+    """Another host and another path; the answer is the API server's."""
+    conn_id = f"behind_a_proxy_{setting.lower()}"
+    claim = new_claim(deployment, conn_id)
+    with reverse_proxy(deployment.stack.url, "/data/team-a") as url:
+        monkeypatch.setenv(f"AIRFLOW__{setting}", url)
+        trigger = RefreshTrigger()
+        answer = trigger.ask(conn_id, claim, Asker(user="test"))
+        assert trigger._base == url
+    assert (answer.outcome, answer.generation) == (Outcome.REFRESHED, 1)
+    assert answer.expires_in > 0
+
+
+def test_api_server_for_tasks_only_is_named_in_the_error(deployment: Deployment, monkeypatch: Any) -> None:
+    """``--apps execution`` mounts no plugins: the task says which address it tried, what was there, and what to set."""
+    claim = new_claim(deployment, "split")
+    with deployment.stack.execution_api() as url:
+        monkeypatch.setenv("AIRFLOW__LIGHTSPEED__API_SERVER_URL", url)
+        with pytest.raises(Unreachable) as caught:
+            RefreshTrigger().ask("split", claim, Asker(user="test"))
+    for part in (f"{url}: status 404", "[lightspeed] api_server_url", "`--apps execution`"):
+        assert part in str(caught.value)
+    assert deployment.stack.refresh("split") == "refreshed"  # by the one that runs all apps

@@ -51,6 +51,17 @@ def test_mask_in_place_of_a_secret_is_named(changes: dict[str, Any]) -> None:
         "https://user:pass@api.lightspeedapp.com",
         "https://api.lightspeedapp.com?x=1",
         "ftp://api.lightspeedapp.com",
+        "https://evil.example\\.lightspeedapp.com",
+        "https://evil.example;.lightspeedapp.com",
+        "https://evil.example%2f.lightspeedapp.com",
+        "https://evil.example%00.lightspeedapp.com",
+        "https://evil.example .lightspeedapp.com",
+        "https://a; frame-ancestors *; x .lightspeedapp.com",
+        "https://evil.example\uff0f.lightspeedapp.com",
+        "https://api.lightspeedapp.com:443@evil.example",
+        "https://api.lightspeedapp.com/..\\evil.example",
+        "https://[.lightspeedapp.com",
+        "https://",
     ],
 )
 def test_credentials_go_nowhere_else(host: str) -> None:

@@ -220,6 +220,13 @@ def test_any_bytes_are_a_token_or_an_error_of_ours(body: bytes, status: int) -> 
 def test_revoking_a_dead_grant_is_done() -> None:
     """It is what was wanted; other refusals are errors."""
     parse_revoke(reply({}, 200), now=NOON)
+    parse_revoke(reply(b"", 204), now=NOON)
     parse_revoke(reply({"error": "invalid_grant"}, 400), now=NOON)
     with pytest.raises(InvalidClient):
         parse_revoke(reply({"error": "invalid_client"}, 401), now=NOON)
+
+
+def test_page_of_a_gateway_is_no_revocation() -> None:
+    """It comes with a 200 as well; the grant may be alive."""
+    with pytest.raises(ServerFault):
+        parse_revoke(reply(b"\n<!doctype html><h1>Maintenance</h1>", 200), now=NOON)

@@ -10,7 +10,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from airflow_provider_lightspeed.auth.codec import dump, load
-from airflow_provider_lightspeed.auth.ledger import REMEMBERED_ROTATED, REMEMBERED_SEEDS, Failure, Ledger, Place
+from airflow_provider_lightspeed.auth.ledger import (
+    REMEMBERED_ROTATED,
+    REMEMBERED_SEEDS,
+    Account,
+    Failure,
+    Ledger,
+    Place,
+)
 from airflow_provider_lightspeed.exceptions import LightspeedDataError
 from airflow_provider_lightspeed.redact import Secret
 from airflow_provider_lightspeed.settings import ConnectionSettings
@@ -118,3 +125,63 @@ def test_nothing_secret_shows_in_a_ledger() -> None:
     full = dataclasses.replace(FIRST, siblings=(Secret("sibling-token"),))
     for text in (repr(full), str(full), f"{full}"):
         assert not any(secret in text for secret in ("access-1", "refresh-1", "sibling-token", "'seed'"))
+
+
+def test_consent_owes_nothing_to_the_grant_before() -> None:
+    """No predecessor is tried, no failure sticks, no other account's name is shown."""
+    old = dataclasses.replace(
+        FIRST.failed(WRITTEN, Failure.INVALID_GRANT), account=Account("Old shop", 1.0, 60.0, 1.0, NOON), unchanged=True
+    )
+    after = old.connected(WRITTEN, make_token("2", account="8"), place=HERE, by="ann")
+    assert (after.generation, after.refreshed_by, after.failure, after.failed_with) == (2, "ann", None, "")
+    assert (after.predecessor, after.siblings, after.dead, after.unchanged) == (None, (), (), False)
+    assert after.account == Account()
+    assert old.connected(WRITTEN, make_token("2"), place=HERE, by="ann").account == old.account
+
+
+def test_tokens_of_the_grant_before_are_no_news_after_a_consent() -> None:
+    """An old export brings none of them back."""
+    after = FIRST.connected(WRITTEN, make_token("2"), place=HERE, by="ann")
+    assert not any(after.is_news(Secret(old)) for old in ("seed", "refresh-1", "refresh-2"))
+
+
+def test_disconnected_ledger_holds_no_token_and_forgets_no_seed() -> None:
+    """Nothing is left to spend, and nothing that was held looks like a new grant."""
+    full = dataclasses.replace(FIRST, siblings=(Secret("sibling"),), dead=("0" * 16,))
+    after = full.disconnected(WRITTEN, "ann", NOON)
+    assert (after.token, after.predecessor, after.siblings, after.dead) == (None, None, (), ())
+    assert (after.generation, after.failure, after.refreshed_by) == (2, Failure.DISCONNECTED, "ann")
+    assert after.lapses_at is None
+    assert not any(after.is_news(Secret(old)) for old in ("seed", "refresh-1"))
+
+
+def test_only_a_new_seed_ends_a_disconnection() -> None:
+    """Neither another client secret nor another host does: what is stored is revoked."""
+    after = FIRST.disconnected(WRITTEN, "ann", NOON)
+    for change in ({"client_secret": Secret("other")}, {"host": "https://x.lightspeedapp.com"}, {"client_id": "other"}):
+        assert after.is_disconnected(dataclasses.replace(WRITTEN, **change))
+    assert not after.is_disconnected(dataclasses.replace(WRITTEN, refresh_token=Secret("new")))
+    assert not FIRST.failed(WRITTEN, Failure.INVALID_GRANT).is_disconnected(WRITTEN)
+
+
+def test_two_connections_share_a_grant_if_both_ever_held_one_token() -> None:
+    """Also when one has been refreshed many times since."""
+    other = Ledger().granted(SETTINGS, make_token("9"), Secret("seed"), place=Place("row:2", ""), by="")
+    other = other.granted(WRITTEN, make_token("10"), Secret("refresh-9"), place=Place("row:2", ""), by="")
+    stranger = Ledger().granted(
+        dataclasses.replace(SETTINGS, refresh_token=Secret("mine")), make_token("7"), Secret("mine"), place=HERE, by=""
+    )
+    assert FIRST.shares_grant_with(other)
+    assert other.shares_grant_with(FIRST)
+    assert not FIRST.shares_grant_with(stranger)
+    assert not Ledger().shares_grant_with(Ledger())
+
+
+@pytest.mark.parametrize("account", [Account(), Account("Tea & co", 12.5, 60.0, 1.0, NOON), Account("No bucket")])
+def test_account_comes_back_as_it_was_stored(account: Account) -> None:
+    """With the bucket, or without one; a ledger written before there was one has none."""
+    ledger = dataclasses.replace(FIRST, account=account)
+    data = json.loads(json.dumps(dump(ledger)))
+    assert load(data) == ledger
+    del data["account"]
+    assert load(data).account == Account()

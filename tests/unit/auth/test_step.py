@@ -111,7 +111,7 @@ def test_two_seeds_of_a_rolling_deploy_do_not_flip_flop() -> None:
     assert [decide(ledger, each, claim, now=NOON).outcome for each in (SETTINGS, other)] == [Outcome.FRESH] * 2
 
 
-@pytest.mark.parametrize("failure", list(Failure))
+@pytest.mark.parametrize("failure", [Failure.INVALID_CLIENT, Failure.INVALID_GRANT])
 def test_failure_sticks_until_credentials_change(failure: Failure) -> None:
     """A dead grant costs one request, not one per task and night; saving the same form again changes nothing."""
     failed = FIRST.refused(WRITTEN, Secret("refresh-1")).refused(WRITTEN, Secret("seed")).failed(WRITTEN, failure)
@@ -183,3 +183,40 @@ def test_attempts_stay_below_the_servers_limit(moments: list[float]) -> None:
         sent.append(now)
     minute = timedelta(seconds=65)  # what is sent in this second may arrive in the next
     assert all(sum(a <= b < a + minute for b in sent) <= ATTEMPTS_PER_MINUTE for a in sent)
+
+
+GONE = FIRST.disconnected(WRITTEN, "ann", NOON)
+#: What the connection says after the write-back of a disconnection; one that nobody can write to keeps its seed.
+EMPTIED = dataclasses.replace(SETTINGS, refresh_token=Secret(""))
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        EMPTIED,
+        SETTINGS,
+        WRITTEN,
+        dataclasses.replace(SETTINGS, client_secret=Secret("another")),
+        dataclasses.replace(WRITTEN, client_id="another"),
+        dataclasses.replace(SETTINGS, host="https://other.lightspeedapp.com"),
+    ],
+)
+@pytest.mark.parametrize("claim", [SEEN_SEED, SEEN_1, Claim(Secret("refresh-1").fingerprint(), refused=True)])
+def test_disconnected_ledger_sends_nothing(settings: ConnectionSettings, claim: Claim) -> None:
+    """Whatever old token the connection still names, and whatever else changes in it."""
+    step = decide(GONE, settings, claim, now=STALE + timedelta(days=40))
+    assert step.candidate is None
+    assert step.outcome in (Outcome.DISCONNECTED, Outcome.NO_MATCH)
+
+
+def test_disconnected_task_is_told_so() -> None:
+    """Whoever holds the seed that is left learns why there is no token."""
+    assert decide(GONE, SETTINGS, SEEN_SEED).outcome is Outcome.DISCONNECTED
+
+
+def test_new_seed_or_a_consent_ends_a_disconnection() -> None:
+    """Both are a person's decision."""
+    new = dataclasses.replace(SETTINGS, refresh_token=Secret("new"))
+    assert decide(GONE, new, Claim(Secret("new").fingerprint())).candidate == Secret("new")
+    again = GONE.connected(EMPTIED, make_token("2"), place=HERE, by="bob")
+    assert decide(again, claim=Claim(Secret("access-2").fingerprint())).candidate == Secret("refresh-2")

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -20,12 +22,14 @@ from airflow_provider_lightspeed.exceptions import (
     ReconnectRequired,
     Unreachable,
 )
+from airflow_provider_lightspeed.hooks.lightspeed import LightspeedHook
 from airflow_provider_lightspeed.redact import Secret
 from airflow_provider_lightspeed.simulator.testing import SimulatorProcess
 from airflow_provider_lightspeed.tokens.answer import Answer, failure
 from airflow_provider_lightspeed.tokens.asker import Asker
 from airflow_provider_lightspeed.tokens.refresh import Refresher, default_exchange
 from airflow_provider_lightspeed.tokens.source import DatabaseDesk, LedgerTokenSource
+from airflow_provider_lightspeed.tokens.status import connection_ids, status
 from airflow_provider_lightspeed.tokens.store import ledger_id, locked_ledger
 from tests.fakes import FakeClock
 
@@ -222,13 +226,37 @@ def test_connection_from_the_environment_keeps_its_rotated_token_in_the_ledger(
         "host": simulator.base_url,
         "extra": extra,
     }
-    import json
-
     monkeypatch.setenv("AIRFLOW_CONN_LIGHTSPEED_DEFAULT", json.dumps(fields))
     answer = Refresher().refresh("lightspeed_default", Claim(Secret(extra["refresh_token"]).fingerprint()))
     assert answer.outcome is Outcome.REFRESHED
     assert stored("lightspeed_default") == extra
     assert Refresher().refresh("lightspeed_default", Claim(held(stored))).outcome is Outcome.FRESH
+
+
+def test_connection_of_a_secrets_backend_keeps_its_rotated_token_in_the_ledger(
+    connection: Connect, simulator: SimulatorProcess, stored: Stored, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Nobody writes to the backend, and the token there is soon spent; ``status`` lists the connection and names it."""
+    file = tmp_path / "connections.json"
+    extra = {"auth_url": simulator.base_url, "refresh_token": simulator.grant()["refresh_token"]}
+    fields = {"login": simulator.client_id, "password": simulator.client_secret, "host": simulator.base_url}
+    file.write_text(json.dumps({"vaulted": {"conn_type": "lightspeed", **fields, "extra": json.dumps(extra)}}))
+    before = file.read_text()
+    monkeypatch.setenv("AIRFLOW__SECRETS__BACKEND", "airflow.secrets.local_filesystem.LocalFilesystemBackend")
+    monkeypatch.setenv("AIRFLOW__SECRETS__BACKEND_KWARGS", json.dumps({"connections_file_path": str(file)}))
+    assert LightspeedHook("vaulted").count("Shop") > 0  # whose token kills the one in the file
+    with locked_ledger("vaulted") as locked:
+        found = locked.read()
+        assert found.stored is not None
+        assert found.ledger.token is not None
+        expired = dataclasses.replace(found.ledger.token, expires_at=found.ledger.token.issued_at)
+        assert locked.save(dataclasses.replace(found.ledger, token=expired), found.stored, expected=1)
+    assert LightspeedHook("vaulted").count("Shop") > 0
+    assert grants(simulator) == [200, 200]
+    assert simulator.counters().get("dead_refresh_tokens", 0) == 0
+    assert (status("vaulted").source, status("vaulted").attention) == ("LocalFilesystemBackend", ())
+    assert connection_ids() == ["vaulted"]
+    assert file.read_text() == before
 
 
 @pytest.mark.parametrize("outcome", [found for found in Outcome if found not in (Outcome.REFRESHED, Outcome.FRESH)])

@@ -1,4 +1,4 @@
-"""How the ledger lies in the database: two copies, an owner, a lock, an event for every refresh."""
+"""How the ledger lies in the database: a companion, safety copies, an owner, a lock, an event for every refresh."""
 
 from __future__ import annotations
 
@@ -15,6 +15,8 @@ pytest.importorskip("airflow")
 
 from airflow.models.connection import Connection
 from airflow.models.log import Log
+from airflow.models.variable import Variable
+from sqlalchemy import select
 
 from airflow_provider_lightspeed.auth.codec import dump, load
 from airflow_provider_lightspeed.auth.step import Claim, Outcome
@@ -22,8 +24,10 @@ from airflow_provider_lightspeed.compat import deployment, new_session
 from airflow_provider_lightspeed.exceptions import ReconnectRequired
 from airflow_provider_lightspeed.hooks.lightspeed import LightspeedHook
 from airflow_provider_lightspeed.redact import Secret
+from airflow_provider_lightspeed.settings import LONGEST_ID
 from airflow_provider_lightspeed.simulator.testing import SimulatorProcess
 from airflow_provider_lightspeed.tokens.asker import Asker
+from airflow_provider_lightspeed.tokens.copies import copy_key
 from airflow_provider_lightspeed.tokens.home import select_row
 from airflow_provider_lightspeed.tokens.keep_alive import keep_alive
 from airflow_provider_lightspeed.tokens.refresh import Refresher, default_exchange, take_over
@@ -87,6 +91,54 @@ def test_overwritten_companion_is_put_back(connection: Connect, simulator: Simul
     assert Refresher().refresh(CONN, held()).outcome is Outcome.BUSY
     assert stored(ledger_id(CONN))["generation"] == 5
     assert grants(simulator) == [200]
+
+
+def keys() -> list[str]:
+    session = new_session()
+    found = session.execute(select(Variable.__table__.c.key).order_by(Variable.__table__.c.key)).scalars().all()
+    session.close()
+    return list(found)
+
+
+def test_safety_copies_are_added_never_changed_and_few_are_kept(connection: Connect) -> None:
+    """What writes a copy back that it loaded earlier changes nothing; deletions are rare, for they make that fail."""
+    connection()
+    Refresher().refresh(CONN, held())
+    deletions, before = 0, keys()
+    assert before == [copy_key(CONN, 0, 0), copy_key(CONN, 1, 0)]  # the attempt, the pair
+    for generation in range(2, 30):
+        found = peek(CONN)
+        assert found.stored is not None
+        with locked_ledger(CONN) as locked:
+            locked.read()
+            newer = dataclasses.replace(found.ledger, generation=generation)
+            assert locked.save(newer, found.stored, expected=generation - 1)
+        after = keys()
+        assert after[-1] == copy_key(CONN, generation, 0)
+        assert 2 < len(after) <= 8
+        deletions += not set(before) <= set(after)
+        before = after
+    assert deletions <= 28 / 5
+    assert peek(CONN).ledger.generation == 29
+
+
+def test_copies_of_connections_with_like_names_are_told_apart(connection: Connect, stored: Stored) -> None:
+    """Upper and lower case differ, on SQLite too; a variable that somebody put beside the copies is none."""
+    for conn_id in ("shop", "Shop"):
+        connection(conn_id)
+    Refresher().refresh("shop", Claim(Secret(stored("shop")["refresh_token"]).fingerprint()))
+    session = new_session()
+    session.add(Variable(key=f"{copy_key('shop', 1, 0)}_before", val="{}"))  # type: ignore[no-untyped-call]
+    session.commit()
+    session.close()
+    assert [peek(conn_id).ledger.generation for conn_id in ("shop", "Shop")] == [1, 0]
+
+
+def test_longest_id_leaves_room_for_companion_and_copies() -> None:
+    """Airflow's columns hold 250 characters."""
+    longest = "x" * LONGEST_ID
+    assert len(ledger_id(longest)) < len(copy_key(longest, 99_999_999, 99_999_999)) == 250
+    assert "token" in copy_key("shop", 1, 0)  # what Airflow masks in its pages by
 
 
 def test_copied_database_makes_no_grant_call_until_taken_over(

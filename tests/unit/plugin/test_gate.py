@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from airflow_provider_lightspeed.plugin.gate import Misses, Turnstile
+from airflow_provider_lightspeed.plugin.gate import Confirmed, Misses, Turnstile
 from tests.fakes import FakeClock
 
 
@@ -14,8 +14,8 @@ def test_one_thread_per_connection_and_few_in_all() -> None:
     assert [gate.enter(name) for name in ("c", "b")] == [True, False]
 
 
-def test_peer_that_misses_too_often_is_not_looked_at_until_its_bucket_has_leaked() -> None:
-    """Others are."""
+def test_peer_that_misses_too_often_overflows_until_its_bucket_has_leaked() -> None:
+    """Others do not."""
     clock = FakeClock()
     misses = Misses(clock, size=3, drip=1)
     for _ in range(4):
@@ -33,3 +33,14 @@ def test_peers_are_not_remembered_without_end() -> None:
     for number in range(100):
         misses.add(str(number))
     assert len(misses._levels) == 10
+
+
+def test_confirmed_claims_are_few_and_can_be_forgotten() -> None:
+    """The latest stay; each belongs to its connection."""
+    confirmed = Confirmed(most=2)
+    for conn_id in ("a", "b", "a", "c"):
+        confirmed.add(conn_id, "hash")
+    assert [(conn_id, "hash") in confirmed for conn_id in ("a", "b", "c", "d")] == [True, False, True, False]
+    confirmed.discard("a", "hash")
+    confirmed.discard("never seen", "hash")
+    assert ("a", "hash") not in confirmed

@@ -12,10 +12,12 @@ pytest.importorskip("airflow.sdk")
 from fastapi.testclient import TestClient
 
 from airflow_provider_lightspeed.auth.step import Claim, Outcome
-from airflow_provider_lightspeed.plugin.app import MAX_BODY, create_app
+from airflow_provider_lightspeed.plugin.app import create_app
+from airflow_provider_lightspeed.plugin.refresh import MAX_BODY
 from airflow_provider_lightspeed.tokens.answer import Answer
 from airflow_provider_lightspeed.tokens.asker import Asker
 from airflow_provider_lightspeed.tokens.trigger import MARKER
+from tests.fakes import FakeClock
 
 SEEN = "a" * 64
 
@@ -34,7 +36,7 @@ class Recorder:
 
 def client(answer: Answer) -> tuple[TestClient, Recorder]:
     recorder = Recorder(answer)
-    return TestClient(create_app(recorder)), recorder  # type: ignore[arg-type]
+    return TestClient(create_app(recorder, FakeClock())), recorder  # type: ignore[arg-type]
 
 
 def test_marker_names_the_protocol() -> None:
@@ -94,7 +96,7 @@ def test_nothing_of_the_claim_is_logged(caplog: pytest.LogCaptureFixture) -> Non
     assert SEEN not in caplog.text
 
 
-@pytest.mark.parametrize("conn_id", ["a b", "%00", "x" * 226, "caf%C3%A9 ", "'; drop table connection;--"])
+@pytest.mark.parametrize("conn_id", ["a b", "%00", "x" * 213, "caf%C3%A9 ", "'; drop table connection;--"])
 def test_ids_that_airflow_does_not_know_reach_nothing(conn_id: str) -> None:
     """They get the answer of strangers."""
     http, recorder = client(Answer(Outcome.REFRESHED))
@@ -109,3 +111,25 @@ def test_label_that_is_none_is_left_out(by: object) -> None:
     """No line breaks into the log, nothing longer than Airflow's own names."""
     asker = Asker.parse(by)
     assert all(len(text) <= 250 and text.isprintable() for text in (asker.dag_id, asker.task_id, asker.user))
+
+
+def test_stranger_behind_the_same_proxy_makes_no_task_fail() -> None:
+    """When their common address has missed too often, all are told to come back, and whoever was right is let in."""
+    http, recorder = client(Answer(Outcome.FRESH))
+    assert http.post("/refresh/shop", json={"seen": SEEN}).json()["outcome"] == "fresh"
+    recorder.answer = Answer(Outcome.NO_MATCH)
+    while (reply := http.post("/refresh/shop", json={"seen": "b" * 64})).status_code == 404:
+        pass
+    asked = len(recorder.asked)
+    others = [http.post(f"/refresh/{name}", json={"seen": "c" * 64}) for name in ("shop", "nobody", "a b")]
+    others.append(http.post("/refresh/shop", content=b"{"))
+    assert {(other.status_code, other.headers["retry-after"], other.text) for other in others} == {
+        (503, "2", reply.text)
+    }
+    assert json.loads(reply.text)["outcome"] == "busy"
+    assert len(recorder.asked) == asked
+    recorder.answer = Answer(Outcome.FRESH)
+    assert http.post("/refresh/shop", json={"seen": SEEN}).json()["outcome"] == "fresh"
+    recorder.answer = Answer(Outcome.NO_MATCH)
+    assert http.post("/refresh/shop", json={"seen": SEEN}).json()["outcome"] == "no_match"
+    assert http.post("/refresh/shop", json={"seen": SEEN}).json()["outcome"] == "busy"  # right no more

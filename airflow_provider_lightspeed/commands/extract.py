@@ -1,0 +1,133 @@
+"""``extract``: a resource into Parquet from a shell, with the engine and the commits of the operator."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import uuid
+from collections.abc import Sequence
+from contextlib import suppress
+
+from airflow_provider_lightspeed.commands.output import instant, size, table
+from airflow_provider_lightspeed.commands.progress import Watch, progress_of
+from airflow_provider_lightspeed.compat import AirflowNotFoundException, ObjectStoragePath
+from airflow_provider_lightspeed.exceptions import InvalidArgument, LightspeedError, MissingCredentials, StorageError
+from airflow_provider_lightspeed.extract.commit import Dataset, owner_of
+from airflow_provider_lightspeed.extract.plan import Job
+from airflow_provider_lightspeed.extract.run import extract
+from airflow_provider_lightspeed.extract.storage import Storage
+from airflow_provider_lightspeed.extract.summary import Summary
+from airflow_provider_lightspeed.extract.window import NothingToRead, RunFacts, moment_of
+from airflow_provider_lightspeed.hooks.lightspeed import LightspeedHook
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Extract, commit, print the summary. Nothing left to read is no error."""
+    job = Job.of(
+        arguments.resource,
+        mode="full" if arguments.full else "incremental",
+        relations=_names(arguments.relations) or (),
+        filters=_filters(arguments.filter or ()),
+        columns=_names(arguments.columns),
+    )
+    facts = _facts(arguments, job)
+    storage = _storage(arguments.to)
+    try:
+        with progress_of(job.resource.name, is_quiet=arguments.no_progress) as watch:
+            summary = _extract(arguments.conn_id, storage, job, facts, watch, estimate=not arguments.no_progress)
+    except NothingToRead as nothing:
+        _print_nothing(job, nothing, arguments.output)
+    else:
+        _print(summary, arguments.output)
+
+
+def _names(text: str | None) -> list[str] | None:
+    return None if text is None else [name.strip() for name in text.split(",") if name.strip()]
+
+
+def _filters(texts: Sequence[str]) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for text in texts:
+        name, sign, value = (part.strip() for part in text.partition("="))
+        if not sign or not name:
+            msg = f"--filter: {text!r} is not of the form field=value; a condition is written like 'total=>,100'"
+            raise InvalidArgument(msg, field="filter", found=text, allowed=("field=value",))
+        if name in found:
+            msg = f"--filter: {name!r} is given twice; one field takes one condition, such as '{name}=><,1,9'"
+            raise InvalidArgument(msg, field="filter", found=text, allowed=("a field once",))
+        found[name] = value
+    return found
+
+
+def _facts(arguments: argparse.Namespace, job: Job) -> RunFacts:
+    start, end = moment_of("--since", arguments.since), moment_of("--until", arguments.until)
+    if (start or end) and job.whole:
+        why = "--full reads everything" if arguments.full else f"{job.resource.name} is always read as a whole"
+        msg = f"--since, --until: {why}, so there is no window to choose; leave them out"
+        raise InvalidArgument(msg, field="since", found=arguments.since or arguments.until, allowed=())
+    if start and end and start >= end:
+        msg = f"--since: {start.isoformat()} is not before --until {end.isoformat()}: that holds no time"
+        raise InvalidArgument(msg, field="since", found=arguments.since, allowed=("a time before --until",))
+    return RunFacts(start=start, end=end)
+
+
+def _storage(url: str) -> Storage:
+    try:
+        target = ObjectStoragePath(url)
+        return Storage(target.fs, target.path)
+    except (
+        Exception
+    ) as error:  # an unknown scheme, a missing package, a missing connection: each has an error of its own
+        msg = (
+            f"--to: cannot open {url!r} ({type(error).__name__}: {error}). It takes a folder, or a URL that Airflow's "
+            "ObjectStoragePath knows, such as s3://conn_id@bucket/key"
+        )
+        raise StorageError(msg, path=url) from error
+
+
+def _extract(conn_id: str, storage: Storage, job: Job, facts: RunFacts, watch: Watch, *, estimate: bool) -> Summary:
+    # A run of its own each time: one that came again would read the window it read before.
+    run_key = f"cli/{uuid.uuid4().hex}"
+    try:
+        client = LightspeedHook(conn_id).get_conn()
+        return extract(client, storage, job, facts, run_key=run_key, attempt="1", on_progress=watch, estimate=estimate)
+    except AirflowNotFoundException:
+        msg = f"--conn-id: there is no connection {conn_id!r}; `airflow lightspeed status` lists those that there are"
+        raise MissingCredentials(msg, conn_id=conn_id) from None
+    except BaseException:
+        # Nobody tries this run again, so it has to sweep up after itself, interrupted or not.
+        with suppress(LightspeedError):
+            Dataset(storage, job.resource.name).sweep(owner_of(run_key))
+        raise
+
+
+def _print(summary: Summary, output: str) -> None:
+    if output == "json":
+        print(json.dumps(summary.as_xcom(), indent=2))
+        return
+    start, end = summary.window_start, summary.window_end
+    table(
+        ("RESOURCE", "ROWS", "FILES", "SIZE", "WINDOW", "REQUESTS", "DRIPS", "SECONDS"),
+        [
+            (
+                summary.resource,
+                f"{summary.rows:,}",
+                str(summary.files),
+                size(summary.bytes),
+                f"{instant(start)} to {instant(end)}" if start else f"up to {instant(end)}",
+                f"{summary.requests:,}",
+                f"{summary.drips:,.1f}",
+                f"{summary.seconds:,.1f}",
+            )
+        ],
+        right=("ROWS", "FILES", "SIZE", "REQUESTS", "DRIPS", "SECONDS"),
+    )
+    print(f"\n{summary.manifest}")
+
+
+def _print_nothing(job: Job, nothing: NothingToRead, output: str) -> None:
+    if output == "json":
+        facts = {"resource": job.resource.name, "rows": 0, "files": 0, "nothing_to_read": str(nothing)}
+        print(json.dumps(facts, indent=2))
+    else:
+        print(f"{job.resource.name}: {nothing}")

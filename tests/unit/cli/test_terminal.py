@@ -1,0 +1,130 @@
+"""The real command in a process of its own, with a pseudo-terminal for its standard error."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import pty
+import re
+import signal
+import struct
+import subprocess
+import sys
+import termios
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Final
+
+import pyarrow.parquet as pq
+import pytest
+
+pytest.importorskip("airflow")
+
+from airflow_provider_lightspeed.compat import AIRFLOW_V_3_0_PLUS
+from airflow_provider_lightspeed.simulator.testing import SimulatorProcess
+
+#: Airflow 2 takes no commands from providers.
+COMMAND: Final = ["airflow", "lightspeed"] if AIRFLOW_V_3_0_PLUS else ["airflow_provider_lightspeed"]
+ROOT: Final = Path(__file__).parents[3]
+
+
+class Terminal:
+    """A process whose standard error is a terminal of 100 columns, while its standard output is a pipe.
+
+    It uses this process's Airflow home and database, but is told nothing of a test.
+    """
+
+    ENVIRONMENT: Final = {
+        "TERM": "xterm-256color",
+        "PYTHONPATH": str(ROOT),
+        "AIRFLOW__CORE__UNIT_TEST_MODE": "False",
+    }
+
+    def __init__(self, *arguments: str) -> None:
+        self._master, slave = pty.openpty()
+        fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 30, 100, 0, 0))
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", *COMMAND, *arguments],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=slave,
+            cwd=ROOT,
+            env=os.environ | self.ENVIRONMENT,
+        )
+        os.close(slave)
+        self.screen = ""
+
+    def read_until(self, pattern: str) -> None:
+        """Read what is written to the terminal until it matches; the end of the process is an end too."""
+        while not re.search(pattern, self.screen):
+            try:
+                chunk = os.read(self._master, 65_536)
+            except OSError:  # how Linux says that the other end is closed
+                return
+            self.screen += chunk.decode()
+
+    def finish(self) -> tuple[int, str]:
+        """Read to the end; return exit status and standard output."""
+        self.read_until(r"(?!)")
+        os.close(self._master)
+        out, _ = self.process.communicate()
+        return self.process.returncode, out.decode()
+
+
+@pytest.fixture(scope="module")
+def shop() -> Iterator[SimulatorProcess]:
+    """A shop whose sales fill enough pages for an estimate."""
+    with SimulatorProcess(sales=1_500, items=20, customers=10, days=20, no_limits=True, token_life=864_000) as running:
+        running.advance(600)
+        yield running
+
+
+@pytest.fixture
+def connected(shop: SimulatorProcess, connection: Callable[..., str]) -> str:
+    """Store a connection to the shop and return its refresh token."""
+    grant = shop.grant()
+    token = str(grant["refresh_token"])
+    extra = {"auth_url": shop.base_url, "refresh_token": token}
+    connection(login=shop.client_id, password=shop.client_secret, host=shop.base_url, extra=extra)
+    return token
+
+
+def test_bar_moves_on_the_terminal_and_the_summary_stays_readable(
+    shop: SimulatorProcess, connected: str, tmp_path: Path
+) -> None:
+    """Bar, facts and an estimate on standard error; JSON alone on standard output; all rows in Parquet; no secret."""
+    from airflow_provider_lightspeed.tokens.store import peek
+
+    terminal = Terminal("extract", "Sale", "--to", str(tmp_path), "-o", "json")
+    status, out = terminal.finish()
+    assert status == 0, terminal.screen[-3000:]
+    assert "━" in terminal.screen
+    assert re.search(r"~\d+ %.* ETA.* ~0:\d\d:\d\d", terminal.screen)
+    assert re.search(r"[\d,]+ rows, \d+ requests, [\d,]+ rows/s, bucket \d+/\d+, [\d.]+ drips/s", terminal.screen)
+    summary = json.loads(out)
+    document = json.loads(Path(summary["manifest"]).read_bytes())
+    table = pq.read_table([tmp_path / "Sale" / file["path"] for file in document["files"]])
+    truth = {int(sale["saleID"]) for sale in shop.truth("Sale")}
+    assert set(table["saleID"].to_pylist()) == truth
+    assert summary["rows"] == table.num_rows == len(truth)
+    token = peek("lightspeed_default").ledger.token
+    assert token is not None
+    secrets = (connected, token.refresh_token.reveal(), token.access_token.reveal(), shop.client_secret)
+    assert not [secret for secret in secrets if secret in terminal.screen + out]
+
+
+def test_ctrl_c_ends_cleanly_and_publishes_nothing(shop: SimulatorProcess, connected: str, tmp_path: Path) -> None:
+    """Exit status 130, one word and no traceback; not a file is left, staged ones included."""
+    shop.faults({"action": "hang", "path": "Sale.json", "nth": 5, "count": None, "seconds": 60})
+    try:
+        terminal = Terminal("extract", "Sale", "--to", str(tmp_path))
+        terminal.read_until("400 rows")
+        terminal.process.send_signal(signal.SIGINT)
+        status, out = terminal.finish()
+    finally:
+        shop.clear_faults()
+    assert (status, out) == (130, "")
+    assert terminal.screen.rstrip().endswith("interrupted")
+    assert "Traceback" not in terminal.screen
+    assert not [path for path in tmp_path.rglob("*") if path.is_file()]
