@@ -80,7 +80,7 @@ def create_and_consent(page: Page, shop: SimulatorProcess) -> None:
 
 
 def run_example(page: Page, stack: AirflowStack, lake: Path) -> None:
-    """Trigger the example DAG in Airflow's UI and watch it succeed; its first scheduled run waits behind this one."""
+    """Trigger the example DAG in Airflow's UI and watch it succeed."""
     stack.api.call("POST", "variables", {"key": "lightspeed_path", "value": str(lake)})
     stack.api.wait_for_dag(DAG_ID)
     page.goto(f"{stack.url}/dags/{DAG_ID}")
