@@ -39,10 +39,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AirflowStack]:
     folder = tmp_path_factory.mktemp("browser")
     (folder / "dags").mkdir()
     shutil.copy(DAG, folder / "dags")
-    config = {
-        "core__simple_auth_manager_users": f"{USER}:admin,{VIEWER}:viewer",
-        "scheduler__use_job_schedule": "False",  # DAGs run when a test triggers them, and only then
-    }
+    config = {"core__simple_auth_manager_users": f"{USER}:admin,{VIEWER}:viewer"}
     with AirflowStack(folder / "airflow", folder / "dags", config=config) as running:
         yield running
 
