@@ -17,6 +17,7 @@ from fastapi.responses import HTMLResponse, RedirectResponse, Response
 
 from airflow_provider_lightspeed.plugin.auth import FORMS, Seal, user_id
 from airflow_provider_lightspeed.plugin.paths import airflow_path, base_url, home, redirect_uri
+from airflow_provider_lightspeed.settings import LONGEST_ID
 
 log = logging.getLogger(__name__)
 
@@ -68,6 +69,7 @@ def render(request: Request, template: str, user: Any, *, status: int = 200, **f
         .render(
             home=home(),
             airflow=f"{airflow_path()}/",
+            longest_id=LONGEST_ID,
             redirect_uri=redirect_uri(),
             redirect_is_https=redirect_uri().startswith("https://"),
             user=user and user.get_name(),
