@@ -28,6 +28,7 @@ from tests.browser.steps import (
     open_lightspeed,
     show,
 )
+from tools.airflow_api import wait_until
 from tools.airflow_stack import AirflowStack, free_port
 
 pytestmark = pytest.mark.timeout(300)
@@ -38,7 +39,7 @@ RUN_PATIENCE = 240_000
 
 @pytest.mark.timeout(600)
 def test_from_log_in_to_parquet(chromium: Browser, stack: AirflowStack, shop: SimulatorProcess, tmp_path: Path) -> None:
-    """Log in, open Lightspeed from the Admin menu, make a connection, consent, test, run the example DAG, find the rows."""
+    """Log in, open Lightspeed from the Admin menu, connect, test, switch the example DAG on, find the rows."""
     with chromium.new_context(viewport={"width": 1280, "height": 900}) as context:
         airflow = context.new_page()
         log_in(airflow, stack)
@@ -70,6 +71,7 @@ def create_and_consent(page: Page, shop: SimulatorProcess) -> None:
     fill_new(page, shop)
     chosen = page.locator("input[name=scope]:checked").evaluate_all("boxes => boxes.map(box => box.value)")
     assert chosen == list(READ_ONLY)
+    page.get_by_text("Other servers").click()
     show(page, "new-connection")
     page.get_by_role("button", name="Save and connect").click()
     show(page, "connect")
@@ -80,17 +82,13 @@ def create_and_consent(page: Page, shop: SimulatorProcess) -> None:
 
 
 def run_example(page: Page, stack: AirflowStack, lake: Path) -> None:
-    """Trigger the example DAG in Airflow's UI and watch it succeed."""
+    """Switch the example DAG on and watch its first daily run succeed."""
     stack.api.call("POST", "variables", {"key": "lightspeed_path", "value": str(lake)})
     stack.api.wait_for_dag(DAG_ID)
     page.goto(f"{stack.url}/dags/{DAG_ID}")
-    page.get_by_role("button", name="Trigger").first.click()
-    dialog = page.get_by_role("dialog")
-    dialog.get_by_text("Unpause").click()
-    dialog.get_by_test_id("trigger-dag-submit").click()
-    page.wait_for_url("**/runs/manual__*")
-    stack.api.call("PATCH", f"dags/{DAG_ID}", {"is_paused": False}, update_mask="is_paused")
-    page.reload()  # Airflow's page does not watch the runs of a paused DAG
+    page.get_by_test_id("toggle-pause").first.click()
+    runs = wait_until("run", lambda: stack.api.call("GET", f"dags/{DAG_ID}/dagRuns")["dag_runs"] or None, timeout=60)
+    page.goto(f"{stack.url}/dags/{DAG_ID}/runs/{runs[0]['dag_run_id']}")
     try:
         succeeded = page.get_by_test_id("state-badge").filter(has_text="Success")
         expect(succeeded).to_have_count(6 + 1, timeout=RUN_PATIENCE)  # the tasks and the run
