@@ -108,7 +108,8 @@ def _long_line(prompt: str, terminal: int) -> str:
 
     before = termios.tcgetattr(terminal)
     raw = list(before)
-    raw[3] &= ~termios.ICANON  # echo and Ctrl-C stay
+    # Echo and Ctrl-C stay. A terminal that does not assemble lines would echo Enter as ^J, were it to name controls.
+    raw[3] &= ~(termios.ICANON | termios.ECHOCTL)
     typed = bytearray()
     try:
         termios.tcsetattr(terminal, termios.TCSADRAIN, raw)
@@ -117,6 +118,8 @@ def _long_line(prompt: str, terminal: int) -> str:
             if byte in (b"\n", _END_OF_INPUT):
                 return f"{typed.decode(errors='replace')}\n" if byte == b"\n" or typed else ""
             if byte in _ERASE:
+                # The echo of \b has moved the cursor already; that of Delete shows nothing.
+                print(" \b" if byte == b"\x08" else "\b \b" if typed else "", end="", file=sys.stderr, flush=True)
                 del typed[-1:]
             else:
                 typed += byte

@@ -54,6 +54,7 @@ def test_consent_on_a_terminal_from_the_address_to_the_stored_grant(
     status, out = terminal.finish()
     assert status == 0, terminal.screen[-3000:]
     assert out.startswith("lightspeed_default: Connected to ")
+    assert terminal.screen.endswith("\r\n"), "Enter ends the line on the screen too"
     token = stored(LEDGER)["token"]
     assert token["account_id"] == simulator.account_id
     secrets = (simulator.client_secret, token["access_token"], token["refresh_token"])
