@@ -203,9 +203,10 @@ async def disconnecting(request: Request, user: GetUserDep, connection_id: str) 
     """What a disconnection means, and for which other connections."""
 
     def look() -> tuple[Status, list[str], int]:
-        others = [status(each) for each in partners(connection_id)]
+        found = status(connection_id)
+        others = [status(each) for each in partners(connection_id)] if found.source else []
         seen = [each.conn_id for each in others if may("GET", user, each.conn_id, each.team)]
-        return status(connection_id), seen, len(others) - len(seen)
+        return found, seen, len(others) - len(seen)
 
     found, seen, hidden = await in_thread(look)
     if not found.source:
