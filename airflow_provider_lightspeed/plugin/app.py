@@ -21,7 +21,8 @@ def create_app(refresher: Refresher | None = None, clock: Clock | None = None) -
     """
     from airflow_provider_lightspeed.plugin.routes import ROUTERS
 
-    app = FastAPI(title="Lightspeed", docs_url=None, redoc_url=None, openapi_url=None)
+    # Redirects to paths with or without a slash would be made of the Host header, and of http behind a proxy.
+    app = FastAPI(title="Lightspeed", docs_url=None, redoc_url=None, openapi_url=None, redirect_slashes=False)
     app.include_router(trigger_router(Trigger(refresher or Refresher(), clock)))
     for router in ROUTERS:
         app.include_router(router)

@@ -14,6 +14,7 @@ from fastapi.concurrency import run_in_threadpool
 from itsdangerous import BadSignature, URLSafeTimedSerializer
 
 from airflow_provider_lightspeed.compat import conf
+from airflow_provider_lightspeed.tokens.create import is_addressable
 from airflow_provider_lightspeed.tokens.home import team_of
 
 #: Bytes; a form of ours has a few short fields and a pasted URL.
@@ -35,10 +36,14 @@ def requires(method: str) -> Callable[[Request, Any], Awaitable[None]]:
 
     Airflow's own (``requires_access_connection``) looks for a team in a JSON body where there are teams, and answers a
     form, and a page, with 400.
+
+    :raises HTTPException: 403; 404 for an ID that a browser or a proxy may make another one of.
     """
 
     async def check(request: Request, user: GetUserDep) -> None:
         conn_id = request.path_params.get("connection_id")
+        if conn_id is not None and not is_addressable(conn_id):
+            raise HTTPException(404, "No page can name this connection; use the command line")
         team = await run_in_threadpool(team_of, conn_id) if conn_id else None
         if not may(method, user, conn_id, team):
             raise HTTPException(403, "Forbidden")

@@ -22,7 +22,7 @@ from airflow_provider_lightspeed.plugin.views import Card, newest_bucket, scope_
 from airflow_provider_lightspeed.redact import Secret
 from airflow_provider_lightspeed.tokens import attempts
 from airflow_provider_lightspeed.tokens.connect import Consents
-from airflow_provider_lightspeed.tokens.create import NewConnection, create
+from airflow_provider_lightspeed.tokens.create import NewConnection, create, is_addressable
 from airflow_provider_lightspeed.tokens.probe import probe
 from airflow_provider_lightspeed.tokens.refresh import take_over
 from airflow_provider_lightspeed.tokens.status import Status, connection_ids, partners, status
@@ -61,7 +61,7 @@ async def overview(request: Request, user: GetUserDep) -> Response:
 
 
 def _may_edit(user: Any, found: Status) -> bool:
-    return may("PUT", user, found.conn_id, found.team)
+    return is_addressable(found.conn_id) and may("PUT", user, found.conn_id, found.team)
 
 
 @creating.get("/new")

@@ -22,6 +22,15 @@ from airflow_provider_lightspeed.tokens.home import host_policy
 CONN_ID: Final = re.compile(r"[\w#!()\-.:/\\]{1,225}")
 
 
+def is_addressable(conn_id: str) -> bool:
+    """Tell whether a connection's ID is one and the same at the end of a path, whoever passes it on.
+
+    Browsers resolve ``.`` and ``..``, proxies also merge slashes: the buttons of a connection named
+    ``../disconnect/shop`` would disconnect ``shop``.
+    """
+    return not {"", ".", ".."} & set(re.split(r"[/\\]", conn_id))
+
+
 @dataclass(frozen=True, slots=True)
 class NewConnection:
     """What a person typed into the form, checked.
@@ -50,6 +59,9 @@ class NewConnection:
             raise InvalidArgument(msg, field="conn_id", found=conn_id, allowed=())
         if conn_id.endswith(LEDGER_SUFFIX):
             msg = f"connection ID: {conn_id!r} found; names that end in {LEDGER_SUFFIX} are kept for tokens"
+            raise InvalidArgument(msg, field="conn_id", found=conn_id, allowed=())
+        if not is_addressable(conn_id):
+            msg = f"connection ID: {conn_id!r} found; between slashes there must be something, and not . or .."
             raise InvalidArgument(msg, field="conn_id", found=conn_id, allowed=())
         extra = {"auth_url": filled.get("auth_url", ""), "scope": " ".join(checked(scope))}
         settings = read_settings(

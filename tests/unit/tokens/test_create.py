@@ -13,7 +13,7 @@ pytest.importorskip("airflow")
 from airflow_provider_lightspeed.auth.scopes import READ_ONLY
 from airflow_provider_lightspeed.exceptions import InvalidArgument, LightspeedError
 from airflow_provider_lightspeed.redact import Secret
-from airflow_provider_lightspeed.tokens.create import NewConnection, create
+from airflow_provider_lightspeed.tokens.create import NewConnection, create, is_addressable
 
 FILLED = {"conn_id": "shop", "client_id": "id", "client_secret": "client-secret-1"}
 Connect = Callable[..., str]
@@ -33,6 +33,9 @@ def read(scope: tuple[str, ...] = READ_ONLY, **changes: Any) -> NewConnection:
         ({"conn_id": "<script>"}, "connection ID"),
         ({"conn_id": "shop?next=//evil.example"}, "connection ID"),
         ({"conn_id": "shop__lightspeed_tokens"}, "kept for tokens"),
+        ({"conn_id": "../disconnect/shop"}, "between slashes"),
+        ({"conn_id": "..\\shop"}, "between slashes"),
+        ({"conn_id": "a//shop"}, "between slashes"),
         ({"client_id": ""}, "Client ID"),
         ({"client_id": "  "}, "Client ID"),
         ({"client_secret": ""}, "Client secret"),
@@ -52,6 +55,18 @@ def test_bad_field_is_named(changes: dict[str, Any], named: str) -> None:
         read(**changes)
     assert "client-secret-1" not in str(caught.value)
     assert "pw@" not in str(caught.value)
+
+
+@pytest.mark.parametrize("conn_id", ["..", ".", "/shop", "shop/", "a//b", "a/../b", "a\\..\\b", "./b", ""])
+def test_id_that_a_path_would_make_another_one_has_no_pages(conn_id: str) -> None:
+    """A button of ``../disconnect/shop`` would disconnect ``shop``: browsers and proxies resolve such paths."""
+    assert not is_addressable(conn_id)
+
+
+@pytest.mark.parametrize("conn_id", ["shop", "team/shop", "a.b", "...", "a/.../b", "#!()-:", "..shop"])
+def test_other_ids_have_pages(conn_id: str) -> None:
+    """Slashes and dots by themselves are common."""
+    assert is_addressable(conn_id)
 
 
 @pytest.mark.parametrize("scope", [(), ("employee:everything",)])
