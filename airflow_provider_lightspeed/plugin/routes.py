@@ -23,6 +23,7 @@ from airflow_provider_lightspeed.redact import Secret
 from airflow_provider_lightspeed.tokens import attempts
 from airflow_provider_lightspeed.tokens.connect import Consents
 from airflow_provider_lightspeed.tokens.create import NewConnection, create, is_addressable
+from airflow_provider_lightspeed.tokens.home import team_of
 from airflow_provider_lightspeed.tokens.probe import probe
 from airflow_provider_lightspeed.tokens.refresh import take_over
 from airflow_provider_lightspeed.tokens.status import Status, connection_ids, partners, status
@@ -160,7 +161,7 @@ async def _finish(user: Any, flow: Consents, key: Secret) -> Response:
 
 
 async def _require_edit(user: Any, conn_id: str) -> None:
-    if not may("PUT", user, conn_id, (await in_thread(status, conn_id)).team):
+    if not await in_thread(lambda: may("PUT", user, conn_id, team_of(conn_id))):
         raise HTTPException(403, "You may not edit this connection")
 
 
