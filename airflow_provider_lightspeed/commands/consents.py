@@ -9,7 +9,7 @@ import webbrowser
 from typing import Final
 
 from airflow_provider_lightspeed.auth.scopes import READ_ONLY
-from airflow_provider_lightspeed.exceptions import InvalidArgument, ServerFault
+from airflow_provider_lightspeed.exceptions import InvalidArgument, RefreshPending, ServerFault
 from airflow_provider_lightspeed.tokens.asker import Asker
 from airflow_provider_lightspeed.tokens.attempts import Attempt
 from airflow_provider_lightspeed.tokens.connect import Consents
@@ -30,10 +30,8 @@ def connect(arguments: argparse.Namespace) -> None:
         webbrowser.open(departure.url)
     _say("\nThen paste the whole address that you are sent to, be it an error page, within a minute:")
     attempt = flow.redeem(departure.attempt, departure.state, _line("> "))
-    if not (arguments.yes or _accepts(attempt, flow.replaces(attempt))):
-        flow.discard(attempt)
+    if not _settle(flow, attempt, is_sure=arguments.yes):
         sys.exit("Nothing was changed; the new grant was revoked.")
-    flow.adopt(attempt)
     works, words = probe(conn_id)
     if not works:
         msg = f"the grant is stored, but a first look at the account failed: {words}"
@@ -45,6 +43,24 @@ def _scope(conn_id: str, given: list[str] | None) -> tuple[str, ...]:
     """Return the scopes to ask for: those given, else the connection's own, else the ones that only read."""
     text = " ".join(given or ()) or status(conn_id).scope or " ".join(READ_ONLY)
     return tuple(text.replace(",", " ").split())
+
+
+def _settle(flow: Consents, attempt: Attempt, *, is_sure: bool) -> bool:
+    """Store the grant if it is wanted, and tell whether it is; one that is not stored is revoked: nobody else has it."""
+    try:
+        is_wanted = is_sure or _accepts(attempt, flow.replaces(attempt))
+    except BaseException:  # Ctrl-C and the end of the input are no yes
+        flow.discard(attempt)
+        raise
+    if not is_wanted:
+        flow.discard(attempt)
+        return False
+    try:
+        flow.adopt(attempt)
+    except RefreshPending:  # nothing was stored, and here is no page on which to try once more
+        flow.discard(attempt)
+        raise
+    return True
 
 
 def _accepts(attempt: Attempt, before: str | None) -> bool:

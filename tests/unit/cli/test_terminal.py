@@ -2,74 +2,19 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
-import os
-import pty
 import re
 import signal
-import struct
-import subprocess
-import sys
-import termios
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Final
 
 import pyarrow.parquet as pq
 import pytest
 
 pytest.importorskip("airflow")
 
-from airflow_provider_lightspeed.compat import AIRFLOW_V_3_0_PLUS
 from airflow_provider_lightspeed.simulator.testing import SimulatorProcess
-
-#: Airflow 2 takes no commands from providers.
-COMMAND: Final = ["airflow", "lightspeed"] if AIRFLOW_V_3_0_PLUS else ["airflow_provider_lightspeed"]
-ROOT: Final = Path(__file__).parents[3]
-
-
-class Terminal:
-    """A process whose standard error is a terminal of 100 columns, while its standard output is a pipe.
-
-    It uses this process's Airflow home and database, but is told nothing of a test.
-    """
-
-    ENVIRONMENT: Final = {
-        "TERM": "xterm-256color",
-        "PYTHONPATH": str(ROOT),
-        "AIRFLOW__CORE__UNIT_TEST_MODE": "False",
-    }
-
-    def __init__(self, *arguments: str) -> None:
-        self._master, slave = pty.openpty()
-        fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 30, 100, 0, 0))
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", *COMMAND, *arguments],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=slave,
-            cwd=ROOT,
-            env=os.environ | self.ENVIRONMENT,
-        )
-        os.close(slave)
-        self.screen = ""
-
-    def read_until(self, pattern: str) -> None:
-        """Read what is written to the terminal until it matches; the end of the process is an end too."""
-        while not re.search(pattern, self.screen):
-            try:
-                chunk = os.read(self._master, 65_536)
-            except OSError:  # how Linux says that the other end is closed
-                return
-            self.screen += chunk.decode()
-
-    def finish(self) -> tuple[int, str]:
-        """Read to the end; return exit status and standard output."""
-        self.read_until(r"(?!)")
-        os.close(self._master)
-        out, _ = self.process.communicate()
-        return self.process.returncode, out.decode()
+from tests.unit.cli.terminal import Terminal
 
 
 @pytest.fixture(scope="module")
