@@ -144,17 +144,15 @@ async def _arrive(user: Any, flow: Consents, redirected: str) -> Response:
 
 
 async def _finish(user: Any, flow: Consents, key: Secret) -> Response:
+    """Store the waiting pair; until that is done it goes on waiting, whatever goes wrong."""
     try:
-        attempt = await in_thread(attempts.take, key, user_id(user))
-    except LightspeedError as error:
-        return go(home(), Message("bad", f"Not connected: {error}"))
-    try:
+        attempt = await in_thread(attempts.waiting, key, user_id(user))
         await at_length(flow.adopt, attempt)
     except RefreshPending as error:
-        await in_thread(attempts.keep, key, attempt)
         return go(path_of(f"confirm/{key.reveal()}"), Message("bad", str(error)))
     except LightspeedError as error:
         return go(home(), Message("bad", f"Not connected: {error}"))
+    await in_thread(attempts.forget, key)
     works, words = await at_length(probe, attempt.conn_id)
     text = words if works else f"the grant is stored, but a first look at the account failed: {words}"
     return go(home(), Message("good" if works else "bad", f"{attempt.conn_id}: {text}."))
@@ -185,10 +183,11 @@ async def confirm(user: GetUserDep, key: str, found: FieldsDep, flow: ConsentsDe
     if found.get("decision") == ["replace"]:
         return await _finish(user, flow, Secret(key))
     try:
-        attempt = await in_thread(attempts.take, Secret(key), user_id(user))
+        attempt = await in_thread(attempts.waiting, Secret(key), user_id(user))
         await at_length(flow.discard, attempt)
     except LightspeedError as error:
         return go(home(), Message("bad", f"Nothing was changed; the new grant was not revoked: {error}"))
+    await in_thread(attempts.forget, Secret(key))
     return go(home(), Message("good", f"{attempt.conn_id}: nothing was changed; the new grant was revoked."))
 
 

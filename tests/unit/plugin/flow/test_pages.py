@@ -85,14 +85,37 @@ def test_another_account_waits_for_its_users_decision(site: Site, connection: Co
     assert other.get(ask).headers["location"] == "/lightspeed/"
     for decision in ("replace", "keep"):
         send(other, ask.removeprefix("/lightspeed/"), {"decision": decision})
-        assert "another Airflow user" in message(other)
+        assert "nothing to confirm" in message(other)
     assert (generation(), stored(CONN)["account_id"]) == (1, "12345")
     send(browser, ask.removeprefix("/lightspeed/"), {"decision": "replace"})
     assert "Connected to" in message(browser) or "stored" in message(browser)
     assert (generation(), stored(CONN)["account_id"]) == (2, "777")
     send(browser, ask.removeprefix("/lightspeed/"), {"decision": "replace"})
-    assert "used already" in message(browser)
+    assert "nothing to confirm" in message(browser)
     assert generation() == 2
+
+
+def test_confirmed_pair_waits_on_until_it_is_stored(
+    site: Site, connection: Connect, stored: Stored, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A database that fails in between loses no grant: the person presses once more."""
+    connection(extra={"refresh_token": ""})
+    browser = site.browser("otto")
+    browser.get(allow(depart(browser)))
+    ask = browser.get(allow(depart(browser), sim_account="777")).headers["location"].removeprefix("/lightspeed/")
+    with monkeypatch.context() as failing:
+        failing.setattr("airflow_provider_lightspeed.tokens.store.LockedLedger.save", _fail)
+        failing.setattr("airflow_provider_lightspeed.tokens.refresh.PERSIST_PATIENCE", 0.0)
+        assert send(browser, ask, {"decision": "replace"}).status_code == 500
+    assert generation() == 1
+    send(browser, ask, {"decision": "replace"})
+    assert (generation(), stored(CONN)["account_id"]) == (2, "777")
+
+
+def _fail(*_: object, **__: object) -> bool:
+    from sqlalchemy.exc import OperationalError
+
+    raise OperationalError("UPDATE", {}, Exception("the database went away"))
 
 
 def test_declined_account_changes_nothing(site: Site, connection: Connect, simulator: SimulatorProcess) -> None:
