@@ -22,8 +22,12 @@ def sanitize_uri(uri: SplitResult) -> SplitResult:
 
 
 def resource_asset(account_id: str, resource: str) -> Asset:
-    """Return the asset of a resource of an account."""
+    """Return the asset of a resource of an account; in Airflow 2, a dataset, which has a URI and no name."""
+    from airflow_provider_lightspeed.compat import AIRFLOW_V_3_0_PLUS
     from airflow_provider_lightspeed.compat import Asset as AssetClass
 
-    made: Any = AssetClass(uri=f"lightspeed://{account_id}/{resource}", name=f"lightspeed/{account_id}/{resource}")
+    fields: dict[str, Any] = {"uri": f"lightspeed://{account_id}/{resource}"}
+    if AIRFLOW_V_3_0_PLUS:
+        fields["name"] = f"lightspeed/{account_id}/{resource}"
+    made: Any = AssetClass(**fields)
     return made  # type: ignore[no-any-return]

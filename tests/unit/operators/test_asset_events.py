@@ -25,12 +25,19 @@ else:
 
 
 def emitted(context: Callable[..., dict[str, Any]], path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Extract sales with an alias among the outlets; return the summary and the one event's extra."""
+    """Extract sales with an alias among the outlets; return the summary and the extra of the one event, which is of the account's sales."""
     alias, events = AssetAlias("sales"), OutletEventAccessors()
     task = LightspeedToParquetOperator(task_id="extract", resource="Sale", path=str(path), outlets=[alias])
     summary = task.execute(context(outlet_events=events))
-    (event,) = events[alias].asset_alias_events
-    return summary, event.extra
+    accessor: Any = events[alias]
+    if AIRFLOW_V_3_0_PLUS:
+        (event,) = accessor.asset_alias_events
+        uri, extra = event.dest_asset_key.uri, event.extra
+    else:
+        (old,) = accessor.dataset_alias_events
+        uri, extra = old["dest_dataset_uri"], old["extra"]
+    assert uri == f"lightspeed://{summary['account_id']}/Sale"
+    return summary, extra
 
 
 def test_event_says_what_was_committed(
