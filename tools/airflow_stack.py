@@ -39,6 +39,8 @@ class AirflowStack:
     :param config: further settings, ``section__key`` to value.
     :param environment: further variables for all processes.
     :param path: below which the API server is mounted, such as ``/airflow``.
+    :param processes: which of them run; for pages the API server is enough.
+    :param users: further users of the simple auth manager and their roles; all have the admin's password.
     """
 
     def __init__(
@@ -50,11 +52,15 @@ class AirflowStack:
         config: Mapping[str, str] | None = None,
         environment: Mapping[str, str] | None = None,
         path: str = "",
+        processes: tuple[str, ...] = PROCESSES,
+        users: Mapping[str, str] | None = None,
     ) -> None:
         self.home = home
         self.port = port or free_port()
         self.url = f"http://127.0.0.1:{self.port}{path}"
         self.password = secrets.token_urlsafe(12)
+        self._names = processes
+        self._users = {USER: "admin", **(users or {})}
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
         self._environment = self._make_environment(dags, config or {}) | dict(environment or {})
         self.api = AirflowApi(self.url, USER, self.password, alive=self.check)
@@ -68,7 +74,7 @@ class AirflowStack:
             "core__executor": "LocalExecutor",
             "core__parallelism": "4",
             "core__auth_manager": "airflow.api_fastapi.auth.managers.simple.simple_auth_manager.SimpleAuthManager",
-            "core__simple_auth_manager_users": f"{USER}:admin",
+            "core__simple_auth_manager_users": ",".join(f"{name}:{role}" for name, role in self._users.items()),
             "core__simple_auth_manager_passwords_file": str(passwords),
             "core__execution_api_server_url": f"{self.url}/execution/",
             "core__fernet_key": _fernet_key(),
@@ -115,9 +121,9 @@ class AirflowStack:
     def start(self) -> Self:
         """Create the database, start the processes, and return once all report themselves healthy."""
         self.home.mkdir(parents=True, exist_ok=True)
-        (self.home / "passwords.json").write_text(json.dumps({USER: self.password}))
+        (self.home / "passwords.json").write_text(json.dumps(dict.fromkeys(self._users, self.password)))
         self.run("db", "migrate")
-        for name in PROCESSES:
+        for name in self._names:
             self._launch(name)
         wait_until("Airflow healthy", self._healthy, timeout=180)
         return self
@@ -218,7 +224,7 @@ class AirflowStack:
     def _healthy(self) -> bool | None:
         self.check()
         health = self.api.health() or {}
-        parts = ("metadatabase", "scheduler", "dag_processor")
+        parts = ("metadatabase", *(name.replace("-", "_") for name in self._names if name != "api-server"))
         return True if all(health.get(part) == "healthy" for part in parts) else None
 
     def check(self) -> None:

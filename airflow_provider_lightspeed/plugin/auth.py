@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from typing import Annotated, Any, Final
 from urllib.parse import parse_qs
 
@@ -10,7 +10,6 @@ from airflow.api_fastapi.app import get_auth_manager
 from airflow.api_fastapi.auth.managers.models.resource_details import ConnectionDetails
 from airflow.api_fastapi.core_api.security import GetUserDep
 from fastapi import Depends, HTTPException, Request
-from fastapi.concurrency import run_in_threadpool
 from itsdangerous import BadSignature, URLSafeTimedSerializer
 
 from airflow_provider_lightspeed.compat import conf
@@ -31,7 +30,7 @@ def may(method: str, user: Any, conn_id: str | None, team: str | None = None) ->
     return bool(get_auth_manager().is_authorized_connection(method=method, details=details, user=user))  # type: ignore[arg-type]
 
 
-def requires(method: str) -> Callable[[Request, Any], Awaitable[None]]:
+def requires(method: str) -> Callable[[Request, Any], None]:
     """Return a dependency that refuses whoever may not do this with the connection in the path, or with any.
 
     Airflow's own (``requires_access_connection``) looks for a team in a JSON body where there are teams, and answers a
@@ -40,12 +39,12 @@ def requires(method: str) -> Callable[[Request, Any], Awaitable[None]]:
     :raises HTTPException: 403; 404 for an ID that a browser or a proxy may make another one of.
     """
 
-    async def check(request: Request, user: GetUserDep) -> None:
+    # Not async, so in a thread: the database has the team, and some auth managers ask a server of their own.
+    def check(request: Request, user: GetUserDep) -> None:
         conn_id = request.path_params.get("connection_id")
         if conn_id is not None and not is_addressable(conn_id):
             raise HTTPException(404, "No page can name this connection; use the command line")
-        team = await run_in_threadpool(team_of, conn_id) if conn_id else None
-        if not may(method, user, conn_id, team):
+        if not may(method, user, conn_id, team_of(conn_id) if conn_id else None):
             raise HTTPException(403, "Forbidden")
 
     return check

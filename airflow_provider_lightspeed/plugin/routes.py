@@ -23,6 +23,7 @@ from airflow_provider_lightspeed.redact import Secret
 from airflow_provider_lightspeed.tokens import attempts
 from airflow_provider_lightspeed.tokens.connect import Consents
 from airflow_provider_lightspeed.tokens.create import NewConnection, create, is_addressable
+from airflow_provider_lightspeed.tokens.home import team_of
 from airflow_provider_lightspeed.tokens.probe import probe
 from airflow_provider_lightspeed.tokens.refresh import take_over
 from airflow_provider_lightspeed.tokens.status import Status, connection_ids, partners, status
@@ -143,24 +144,22 @@ async def _arrive(user: Any, flow: Consents, redirected: str) -> Response:
 
 
 async def _finish(user: Any, flow: Consents, key: Secret) -> Response:
+    """Store the waiting pair; until that is done it goes on waiting, whatever goes wrong."""
     try:
-        attempt = await in_thread(attempts.take, key, user_id(user))
-    except LightspeedError as error:
-        return go(home(), Message("bad", f"Not connected: {error}"))
-    try:
+        attempt = await in_thread(attempts.waiting, key, user_id(user))
         await at_length(flow.adopt, attempt)
     except RefreshPending as error:
-        await in_thread(attempts.keep, key, attempt)
         return go(path_of(f"confirm/{key.reveal()}"), Message("bad", str(error)))
     except LightspeedError as error:
         return go(home(), Message("bad", f"Not connected: {error}"))
+    await in_thread(attempts.forget, key)
     works, words = await at_length(probe, attempt.conn_id)
     text = words if works else f"the grant is stored, but a first look at the account failed: {words}"
     return go(home(), Message("good" if works else "bad", f"{attempt.conn_id}: {text}."))
 
 
 async def _require_edit(user: Any, conn_id: str) -> None:
-    if not may("PUT", user, conn_id, (await in_thread(status, conn_id)).team):
+    if not await in_thread(lambda: may("PUT", user, conn_id, team_of(conn_id))):
         raise HTTPException(403, "You may not edit this connection")
 
 
@@ -184,10 +183,11 @@ async def confirm(user: GetUserDep, key: str, found: FieldsDep, flow: ConsentsDe
     if found.get("decision") == ["replace"]:
         return await _finish(user, flow, Secret(key))
     try:
-        attempt = await in_thread(attempts.take, Secret(key), user_id(user))
+        attempt = await in_thread(attempts.waiting, Secret(key), user_id(user))
         await at_length(flow.discard, attempt)
     except LightspeedError as error:
         return go(home(), Message("bad", f"Nothing was changed; the new grant was not revoked: {error}"))
+    await in_thread(attempts.forget, Secret(key))
     return go(home(), Message("good", f"{attempt.conn_id}: nothing was changed; the new grant was revoked."))
 
 
@@ -203,9 +203,10 @@ async def disconnecting(request: Request, user: GetUserDep, connection_id: str) 
     """What a disconnection means, and for which other connections."""
 
     def look() -> tuple[Status, list[str], int]:
-        others = [status(each) for each in partners(connection_id)]
+        found = status(connection_id)
+        others = [status(each) for each in partners(connection_id)] if found.source else []
         seen = [each.conn_id for each in others if may("GET", user, each.conn_id, each.team)]
-        return status(connection_id), seen, len(others) - len(seen)
+        return found, seen, len(others) - len(seen)
 
     found, seen, hidden = await in_thread(look)
     if not found.source:

@@ -118,6 +118,31 @@ def look(state: Secret, user: str) -> Attempt | None:
         session.close()
 
 
+def waiting(key: Secret, user: str) -> Attempt:
+    """Return an attempt whose pair waits to be stored, and let it wait on.
+
+    :raises InvalidArgument: this user has none of that key (any more).
+    """
+    attempt = look(key, user)
+    if attempt is None or attempt.token is None:
+        msg = "there is nothing to confirm (any more). Start again with Connect"
+        raise InvalidArgument(msg, field="key", found="an unknown key", allowed=())
+    return attempt
+
+
+def forget(key: Secret) -> None:
+    """Drop an attempt whose pair is stored, or given back."""
+    from airflow.models.variable import Variable
+    from sqlalchemy import delete
+
+    session = new_session()
+    try:
+        session.execute(delete(Variable).where(Variable.key == _key(key)))
+        session.commit()
+    finally:
+        session.close()
+
+
 def state_of(redirected: str) -> Secret:
     """Return the state in a redirected URL, empty if there is none."""
     return Secret("".join(parse_qs(query_of(redirected)).get("state", [])[:1]))

@@ -94,7 +94,8 @@ class Consents:
         except ReconnectRequired as error:
             msg = "Lightspeed refuses the code: it lives 60 seconds and is good once. Start again with Connect"
             raise ReconnectRequired(msg, **error.fields) from None
-        return dataclasses.replace(attempt, token=token)
+        # From here on it is a grant that waits for its connection: it has ten minutes of its own.
+        return dataclasses.replace(attempt, token=token, expires_at=expiry())
 
     def replaces(self, attempt: Attempt) -> str | None:
         """Return the account that the connection reads so far, if the attempt's pair is for another one."""

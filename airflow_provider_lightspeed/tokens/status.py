@@ -13,9 +13,9 @@ from airflow_provider_lightspeed.exceptions import LightspeedError
 from airflow_provider_lightspeed.provider_info import CONNECTION_TYPE
 from airflow_provider_lightspeed.redact import Secret
 from airflow_provider_lightspeed.tokens.copies import LEDGER_SUFFIX
-from airflow_provider_lightspeed.tokens.home import Stored
+from airflow_provider_lightspeed.tokens.home import Stored, team_of
 from airflow_provider_lightspeed.tokens.journal import LAPSE_WARNING
-from airflow_provider_lightspeed.tokens.store import LEDGER_TYPE, Snapshot, peek
+from airflow_provider_lightspeed.tokens.store import LEDGER_TYPE, Snapshot, ledger_id, peek
 
 _PREFIX = "AIRFLOW_CONN_"
 
@@ -81,10 +81,11 @@ def status(conn_id: str) -> Status:
     try:
         found = peek(conn_id)
     except LightspeedError as error:
-        return Status(conn_id, attention=(str(error),))
+        return Status(conn_id, team=_team(conn_id), attention=(str(error),))
     if found.stored is None:
         left = "the connection is gone; its tokens are left over"
-        return Status(conn_id, attention=(left if found.ledger.generation else "there is no such connection",))
+        words = left if found.ledger.generation else "there is no such connection"
+        return Status(conn_id, team=_team(conn_id), attention=(words,))
     if found.stored.kind != CONNECTION_TYPE:
         return Status(
             conn_id, team=found.stored.team, attention=(f"of type {found.stored.kind}, not {CONNECTION_TYPE}",)
@@ -111,6 +112,11 @@ def status(conn_id: str) -> Status:
         is_foreign=not owns(ledger, found.stored.place),
         attention=tuple(_attention(found, found.stored, ledger, now)),
     )
+
+
+def _team(conn_id: str) -> str | None:
+    """Return the team of what cannot be read, or is only left over: its ID is no business of other teams either."""
+    return team_of(conn_id) or team_of(ledger_id(conn_id))
 
 
 def _attention(found: Snapshot, stored: Stored, ledger: Ledger, now: datetime) -> list[str]:

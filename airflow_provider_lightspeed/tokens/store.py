@@ -20,7 +20,7 @@ from airflow_provider_lightspeed.auth.codec import dump, load
 from airflow_provider_lightspeed.auth.ledger import Ledger
 from airflow_provider_lightspeed.auth.token import Token
 from airflow_provider_lightspeed.compat import new_session
-from airflow_provider_lightspeed.exceptions import LightspeedDataError, RefreshPending
+from airflow_provider_lightspeed.exceptions import LightspeedDataError, LightspeedError, RefreshPending
 from airflow_provider_lightspeed.tokens import copies
 from airflow_provider_lightspeed.tokens.copies import LEDGER_SUFFIX, Copy
 from airflow_provider_lightspeed.tokens.home import Stored, find, select_row
@@ -72,19 +72,28 @@ def peek(conn_id: str) -> Snapshot:
 
     :raises LightspeedDataError: what is stored cannot be read: another Fernet key, or edited by hand.
     """
-    from cryptography.fernet import InvalidToken
-
     session = new_session()
     try:
-        return _snapshot(session, conn_id, select_row(session, ledger_id(conn_id)))
+        with _readable(conn_id):
+            return _snapshot(session, conn_id, select_row(session, ledger_id(conn_id)))
+    finally:
+        session.close()
+
+
+@contextmanager
+def _readable(conn_id: str) -> Iterator[None]:
+    from cryptography.fernet import InvalidToken
+
+    try:
+        yield
+    except LightspeedError:  # some are a ValueError too, and say it better
+        raise
     except (InvalidToken, ValueError, KeyError) as error:
         msg = (
             f"connection {conn_id!r}, or its tokens, cannot be read ({type(error).__name__}): encrypted with another "
             "Fernet key, or not JSON"
         )
         raise LightspeedDataError(msg, conn_id=conn_id) from error
-    finally:
-        session.close()
 
 
 @contextmanager
@@ -125,7 +134,12 @@ class LockedLedger:
         """Take the row lock, at once or not at all, and return what is stored now.
 
         :raises RefreshPending: another process holds it.
+        :raises LightspeedDataError: what is stored cannot be read.
         """
+        with _readable(self._conn_id):
+            return self._read()
+
+    def _read(self) -> Snapshot:
         from sqlalchemy.exc import IntegrityError, OperationalError
 
         try:

@@ -15,7 +15,7 @@ from starlette.routing import Mount
 
 from airflow_provider_lightspeed.plugin.auth import FORM_LIFE, FORMS
 from airflow_provider_lightspeed.simulator.testing import SimulatorProcess
-from tests.unit.plugin.conftest import Site, form_token
+from tests.unit.plugin.flow.visits import Site, form_token
 
 Connect = Callable[..., str]
 Contents = Callable[[], list[Any]]
@@ -221,8 +221,11 @@ def test_fault_of_ours_tells_the_browser_nothing(
 ) -> None:
     """The log has it."""
     connection()
-    empty: dict[str, list[str]] = {}
-    monkeypatch.setattr("airflow_provider_lightspeed.plugin.routes.connection_ids", lambda: empty["a secret word"])
+
+    def fail() -> list[str]:
+        raise RuntimeError("a secret word")
+
+    monkeypatch.setattr("airflow_provider_lightspeed.plugin.routes.connection_ids", fail)
     reply = site.browser("ann").get("/lightspeed/")
     assert reply.status_code == 500
     assert "secret word" not in reply.text
