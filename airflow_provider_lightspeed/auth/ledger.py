@@ -138,10 +138,12 @@ class Ledger:
         after = dataclasses.replace(self, failure=failure, seeds=seeds)
         return dataclasses.replace(after, failed_with=after.identity(settings))
 
-    def connected(self, settings: ConnectionSettings, token: Token, *, place: Place, by: str) -> Ledger:
+    def connected(
+        self, settings: ConnectionSettings, token: Token, *, place: Place, by: str, ahead: float = 0.0
+    ) -> Ledger:
         """Return the ledger after a consent: a new grant that owes nothing to the one before."""
         return dataclasses.replace(
-            self.granted(settings, token, token.refresh_token, place=place, by=by),
+            self.granted(settings, token, token.refresh_token, place=place, by=by, ahead=ahead),
             predecessor=None,
             unchanged=False,
             account=self.account if self.token and self.token.account_id == token.account_id else Account(),

@@ -45,6 +45,7 @@ class Attempt:
     :param destination: host, authorization server and client ID that the consent is asked for.
     :param verifier: proves at the exchange who asked (PKCE, RFC 7636).
     :param token: the pair, once the code is exchanged and a person is to confirm.
+    :param ahead: seconds that the authorization server's clock was ahead of the database's, once there is a pair.
     """
 
     conn_id: str
@@ -55,6 +56,7 @@ class Attempt:
     verifier: Secret
     expires_at: datetime
     token: Token | None = None
+    ahead: float = 0.0
 
 
 def keep(state: Secret, attempt: Attempt) -> None:
@@ -91,7 +93,7 @@ def take(state: Secret, user: str) -> Attempt:
     session = new_session()
     try:
         attempt = _read(session, _key(state))
-        if attempt is None or attempt.expires_at <= database_time(session):
+        if attempt is None or attempt.token or attempt.expires_at <= database_time(session):
             msg = "this consent was used already, or is older than 10 minutes; start again with Connect"
             raise InvalidArgument(msg, field="state", found="an unknown state", allowed=())
         if attempt.user != user:
@@ -221,4 +223,5 @@ def _load(data: Mapping[str, Any]) -> Attempt:
         verifier=Secret(data["verifier"]),
         expires_at=datetime.fromisoformat(data["expires_at"]).astimezone(UTC),
         token=load_token(data["token"]) if data["token"] else None,
+        ahead=float(data["ahead"]),
     )

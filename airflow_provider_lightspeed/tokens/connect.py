@@ -9,7 +9,7 @@ import dataclasses
 import secrets
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Final, TypeVar
 
 from airflow_provider_lightspeed.auth.flow import (
@@ -87,15 +87,18 @@ class Consents:
         :raises InvalidClient: client ID and secret do not match.
         """
         code = parse_redirect(redirected, expected_state=state.reveal())
-        client = _client(_unchanged(peek(attempt.conn_id), attempt).settings)
+        found, began = peek(attempt.conn_id), self._refresher.clock.monotonic()
+        client = _client(_unchanged(found, attempt).settings)
         reply = self._refresher.exchange(code_request(client, code, attempt.verifier))
         try:
-            token = parse_token(reply, now=datetime.now(UTC))
+            arrived = found.now + timedelta(seconds=self._refresher.clock.monotonic() - began)
+            token = parse_token(reply, now=arrived)
         except ReconnectRequired as error:
             msg = "Lightspeed refuses the code: it lives 60 seconds and is good once. Start again with Connect"
             raise ReconnectRequired(msg, **error.fields) from None
         # From here on it is a grant that waits for its connection: it has ten minutes of its own.
-        return dataclasses.replace(attempt, token=token, expires_at=expiry())
+        ahead = (token.issued_at - arrived).total_seconds()
+        return dataclasses.replace(attempt, token=token, ahead=ahead, expires_at=expiry())
 
     def replaces(self, attempt: Attempt) -> str | None:
         """Return the account that the connection reads so far, if the attempt's pair is for another one."""
@@ -108,6 +111,7 @@ class Consents:
         """Make the attempt's pair the connection's, under the ledger's lock.
 
         A connection that has changed meanwhile gets nothing, and the new grant is revoked if its client is still there.
+        A pair that was stored before is not stored again: the connection may have rotated past it.
 
         :raises InvalidArgument: the connection has gone, or points elsewhere.
         :raises RefreshPending: a refresh is under way and does not end; the attempt's pair is still good.
@@ -119,13 +123,18 @@ class Consents:
     def discard(self, attempt: Attempt) -> None:
         """Revoke a pair that nobody wants after all.
 
-        :raises InvalidArgument: the connection has gone, or is of another client or server; nothing is sent there.
+        :raises InvalidArgument: the connection has gone, or is of another client or server, or has the pair already;
+            nothing is sent.
         :raises LightspeedError: Lightspeed did not.
         """
         assert attempt.token is not None
-        stored = _stored(peek(attempt.conn_id), attempt.conn_id)
+        found = peek(attempt.conn_id)
+        stored = _stored(found, attempt.conn_id)
         if not _is_of_client(stored, attempt):
             raise _elsewhere(attempt.conn_id)
+        if found.ledger.knows(attempt.token.refresh_token):
+            msg = f"connection {attempt.conn_id!r} has this grant already; to revoke it, disconnect"
+            raise InvalidArgument(msg, field="connection", found=attempt.conn_id, allowed=())
         self._revoke(stored.settings, attempt.token.refresh_token)
 
     def disconnect(self, conn_id: str, user: str) -> None:
@@ -147,7 +156,13 @@ class Consents:
             except InvalidArgument as error:
                 msg = f"{error.message}. {self._give_back(found.stored, attempt, token)}"
                 raise InvalidArgument(msg, **error.fields) from None
-            ledger = found.ledger.connected(stored.settings, token, place=stored.place, by=attempt.by)
+            if found.ledger.knows(
+                token.refresh_token
+            ):  # stored by a request that did not live to say so; it may be spent
+                return token
+            ledger = found.ledger.connected(
+                stored.settings, token, place=stored.place, by=attempt.by, ahead=attempt.ahead
+            )
             details = {"account_id": token.account_id or "", "scope": " ".join(token.scope)}
             self._save(locked, ledger, found, {key: value for key, value in details.items() if value})
         return token

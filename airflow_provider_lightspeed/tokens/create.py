@@ -6,20 +6,16 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Final
 
 from airflow_provider_lightspeed.auth.scopes import checked
 from airflow_provider_lightspeed.compat import new_session
 from airflow_provider_lightspeed.exceptions import InvalidArgument
 from airflow_provider_lightspeed.provider_info import CONNECTION_TYPE
 from airflow_provider_lightspeed.redact import Secret
-from airflow_provider_lightspeed.settings import read_settings
+from airflow_provider_lightspeed.settings import CONN_ID, LONGEST_ID, read_settings
 from airflow_provider_lightspeed.tokens import journal
 from airflow_provider_lightspeed.tokens.copies import LEDGER_SUFFIX
 from airflow_provider_lightspeed.tokens.home import host_policy
-
-#: What Airflow allows in a connection's ID.
-CONN_ID: Final = re.compile(r"[\w#!()\-.:/\\]{1,225}")
 
 
 def is_addressable(conn_id: str) -> bool:
@@ -54,7 +50,8 @@ class NewConnection:
         conn_id = filled.get("conn_id", "")
         if not CONN_ID.fullmatch(conn_id):
             msg = (
-                f"connection ID: {conn_id!r} found; allowed are letters, digits and _ # ! ( ) - . : / \\, at least one"
+                f"connection ID: {conn_id!r} found; allowed are letters, digits and _ # ! ( ) - . : / \\, at least one, at "
+                f"most {LONGEST_ID}"
             )
             raise InvalidArgument(msg, field="conn_id", found=conn_id, allowed=())
         if conn_id.endswith(LEDGER_SUFFIX):

@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 from typing import Any
+from unittest.mock import ANY
 
 import pytest
 
@@ -16,7 +17,18 @@ from airflow_provider_lightspeed.compat import AIRFLOW_V_3_0_PLUS
 from airflow_provider_lightspeed.exceptions import InvalidArgument
 from airflow_provider_lightspeed.redact import Secret
 from airflow_provider_lightspeed.tokens import attempts
-from airflow_provider_lightspeed.tokens.attempts import LIFE, MOST_PER_USER, PREFIX, Attempt, expiry, keep, look, take
+from airflow_provider_lightspeed.tokens.attempts import (
+    LIFE,
+    MOST_PER_USER,
+    PREFIX,
+    Attempt,
+    expiry,
+    forget,
+    keep,
+    look,
+    take,
+    waiting,
+)
 from airflow_provider_lightspeed.tokens.store import database_time
 from tests.fakes import make_token
 
@@ -58,11 +70,25 @@ def rows(airflow_database: None) -> Iterator[Callable[[], list[Any]]]:
 
 def test_attempt_comes_back_as_it_was_kept_and_only_once(rows: Callable[[], list[Any]]) -> None:
     """With the pair, once there is one."""
-    for attempt in (make(), make(token=make_token())):
-        keep(STATE, attempt)
-        assert take(STATE, "ann") == attempt
-        with pytest.raises(InvalidArgument, match="used already"):
-            take(STATE, "ann")
+    keep(STATE, make())
+    assert take(STATE, "ann") == make(expires_at=ANY)
+    with pytest.raises(InvalidArgument, match="used already"):
+        take(STATE, "ann")
+    assert rows() == []
+
+
+def test_pair_waits_until_it_is_forgotten_and_is_no_consent_to_come_back_with(rows: Callable[[], list[Any]]) -> None:
+    """Its key stands in an address; pasted as a state, it must not use up the pair."""
+    waits = make(token=make_token(), ahead=12.5)
+    keep(STATE, waits)
+    with pytest.raises(InvalidArgument, match="used already"):
+        take(STATE, "ann")
+    assert waiting(STATE, "ann") == waiting(STATE, "ann") == waits
+    with pytest.raises(InvalidArgument, match="nothing to confirm"):
+        waiting(STATE, "eve")
+    forget(STATE)
+    with pytest.raises(InvalidArgument, match="nothing to confirm"):
+        waiting(STATE, "ann")
     assert rows() == []
 
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import threading
+import time
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -232,3 +234,39 @@ def test_consent_gives_up_on_a_lock_that_is_never_free_and_keeps_its_pair(unconn
     assert clock.passed >= 25
     Consents().adopt(attempt)
     assert works()[0]
+
+
+def test_pair_that_was_stored_is_not_stored_again(unconnected: Connect, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A request may die between storing a pair and forgetting the consent: pressed again, it must not undo a rotation."""
+    unconnected()
+    attempt = redeem(set_out())
+    Consents().adopt(attempt)
+    assert attempt.token is not None
+    monkeypatch.setattr("airflow_provider_lightspeed.auth.step.FORCED_INTERVAL", timedelta(0))
+    claim = Claim(attempt.token.access_token.fingerprint(), refused=True)
+    assert Refresher().refresh(CONN, claim).outcome is Outcome.REFRESHED
+    rotated = ledger()
+    Consents().adopt(attempt)
+    assert ledger() == rotated
+    assert rotated.generation == 2
+    assert works()[0]
+
+
+def test_pair_that_was_stored_is_not_given_back(unconnected: Connect, simulator: SimulatorProcess) -> None:
+    """The other button of the same page, pressed late, must not end the connection's grant."""
+    unconnected()
+    attempt = redeem(set_out())
+    Consents().adopt(attempt)
+    with pytest.raises(InvalidArgument, match="has this grant already"):
+        Consents().discard(attempt)
+    assert len(alive(simulator)) == 1
+    assert works()[0]
+
+
+def test_servers_clock_is_known_from_the_consent_on(unconnected: Connect, simulator: SimulatorProcess) -> None:
+    """Whether a token is stale is judged by the server's clock; the simulator's runs minutes ahead of ours."""
+    unconnected()
+    skew = simulator.advance(0) - time.time()
+    connect()
+    assert skew > 60
+    assert abs(ledger().ahead - skew) < 5
