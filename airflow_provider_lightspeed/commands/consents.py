@@ -9,7 +9,7 @@ import webbrowser
 from typing import Final
 
 from airflow_provider_lightspeed.auth.scopes import READ_ONLY
-from airflow_provider_lightspeed.exceptions import InvalidArgument, RefreshPending, ServerFault
+from airflow_provider_lightspeed.exceptions import InvalidArgument, LightspeedError, RefreshPending, ServerFault
 from airflow_provider_lightspeed.tokens.asker import Asker
 from airflow_provider_lightspeed.tokens.attempts import Attempt
 from airflow_provider_lightspeed.tokens.connect import Consents
@@ -50,7 +50,7 @@ def _settle(flow: Consents, attempt: Attempt, *, is_sure: bool) -> bool:
     try:
         is_wanted = is_sure or _accepts(attempt, flow.replaces(attempt))
     except BaseException:  # Ctrl-C and the end of the input are no yes
-        flow.discard(attempt)
+        _give_back(flow, attempt)
         raise
     if not is_wanted:
         flow.discard(attempt)
@@ -58,9 +58,17 @@ def _settle(flow: Consents, attempt: Attempt, *, is_sure: bool) -> bool:
     try:
         flow.adopt(attempt)
     except RefreshPending:  # nothing was stored, and here is no page on which to try once more
-        flow.discard(attempt)
+        _give_back(flow, attempt)
         raise
     return True
+
+
+def _give_back(flow: Consents, attempt: Attempt) -> None:
+    """Revoke a grant on the way out; what ended the command is what it reports, so a failure is only said."""
+    try:
+        flow.discard(attempt)
+    except LightspeedError as error:
+        _say(f"The new grant is still alive: end it in Lightspeed's settings ({error.message})")
 
 
 def _accepts(attempt: Attempt, before: str | None) -> bool:

@@ -163,6 +163,20 @@ def test_tokens_that_stay_locked_leave_no_grant_behind(
     assert alive(simulator, "777") == 0
 
 
+def test_what_cannot_be_revoked_either_is_said_beside_the_reason(
+    connection: Connect, simulator: SimulatorProcess, person: Any, monkeypatch: pytest.MonkeyPatch, capsys: Capture
+) -> None:
+    """The command reports what ended it; that a grant is left alive, and where to end it, stands above."""
+    connection()
+    connected(person)
+    monkeypatch.setattr("airflow_provider_lightspeed.tokens.connect.LOCK_PATIENCE", 0.0)
+    person(account="777")
+    simulator.faults({"action": "status", "path": "/oauth/revoke", "status": 503, "count": None})
+    with locked_ledger("lightspeed_default"), pytest.raises(SystemExit, match=r"^error: .*another process"):
+        main(["connect", "lightspeed_default", "--yes"])
+    assert "The new grant is still alive: end it in Lightspeed's settings" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("pasted", ["", "https://example.com/", "https://example.com/?code=x&state=another"])
 def test_wrong_paste_is_explained(
     connection: Connect, stored: Stored, monkeypatch: pytest.MonkeyPatch, pasted: str
