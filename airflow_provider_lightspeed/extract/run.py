@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from types import TracebackType
 from typing import Any, Final, Self
 
@@ -153,22 +153,36 @@ def extract(
         state={"last_key": last_key} if last_key is not None else {},
     )
     dataset.publish(commit)
+    set_aside = {f"{path}: {reason}": count for (path, reason), count in converter.report.items()}
+    return _summary(client, job, dataset, commit, set_aside, rows=files.rows, seconds=clock.monotonic() - began)
+
+
+def _summary(
+    client: RSeriesClient,
+    job: Job,
+    dataset: Dataset,
+    commit: Commit,
+    set_aside: Mapping[str, int],
+    *,
+    rows: int,
+    seconds: float,
+) -> Summary:
     usage = client.usage
     return Summary(
         resource=job.resource.name,
-        rows=files.rows,
-        files=len(files.done),
-        bytes=sum(file.bytes for file in files.done),
+        rows=rows,
+        files=len(commit.files),
+        bytes=sum(file.bytes for file in commit.files),
         drips=usage.drips,
         requests=usage.requests,
-        seconds=clock.monotonic() - began,
-        window_start=window.start,
-        window_end=window.end,
+        seconds=seconds,
+        window_start=commit.window.start,
+        window_end=commit.window.end,
         manifest=dataset.manifest_path,
-        account_id=account,
+        account_id=commit.account_id,
         retries=usage.retries,
         waited=usage.waited,
-        set_aside={f"{path}: {reason}": count for (path, reason), count in converter.report.items()},
+        set_aside=set_aside,
         bucket=client.bucket(),
         ended_at=client.server_now(),
     )
