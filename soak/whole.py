@@ -38,9 +38,9 @@ def _paths(reached: dict[str, str]) -> list[str]:
 
 def connect(stack: AirflowStack, simulator: SimulatorProcess) -> dict[str, Any]:
     """Add the connection as a person does, by the API; return its extra."""
-    extra = {"auth_url": simulator.base_url, "refresh_token": simulator.grant()["refresh_token"]}
-    fields = {"login": simulator.client_id, "password": simulator.client_secret, "host": simulator.base_url}
-    stack.api.add_connection(CONN, "lightspeed", **fields, extra=json.dumps(extra))
+    fields = simulator.connection(refresh_token=simulator.grant()["refresh_token"])
+    stack.api.add_connection(CONN, "lightspeed", **fields)
+    extra: dict[str, Any] = json.loads(fields["extra"])
     return extra
 
 

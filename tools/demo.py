@@ -84,15 +84,8 @@ def step(what: str) -> Iterator[None]:
 
 def connect(stack: AirflowStack, simulator: SimulatorProcess, refresh_token: Secret) -> None:
     """Add the connection as a person does in the form."""
-    extra = {"auth_url": simulator.base_url, "refresh_token": refresh_token.reveal()}
-    stack.api.add_connection(
-        "lightspeed_default",
-        "lightspeed",
-        login=simulator.client_id,
-        password=simulator.client_secret,
-        host=simulator.base_url,
-        extra=json.dumps(extra),
-    )
+    fields = simulator.connection(refresh_token=refresh_token.reveal())
+    stack.api.add_connection("lightspeed_default", "lightspeed", **fields)
 
 
 def report(lake: Path) -> None:

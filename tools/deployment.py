@@ -101,15 +101,8 @@ class Deployment:
 
     def connect(self, simulator: Any, conn_id: str = "lightspeed_default", **changes: Any) -> dict[str, Any]:
         """Store a connection with a new grant and return its fields."""
-        extra = {"auth_url": simulator.base_url, "refresh_token": simulator.grant()["refresh_token"]}
-        fields = {
-            "conn_type": "lightspeed",
-            "login": simulator.client_id,
-            "password": simulator.client_secret,
-            "host": simulator.base_url,
-            "extra": json.dumps(extra),
-            **changes,
-        }
+        token = simulator.grant()["refresh_token"]
+        fields = {"conn_type": "lightspeed", **simulator.connection(refresh_token=token), **changes}
         self.airflow("connections", "add", conn_id, "--conn-json", json.dumps(fields))
         return fields
 

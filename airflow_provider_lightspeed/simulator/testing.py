@@ -78,6 +78,18 @@ class SimulatorProcess:
     ) -> None:
         self.stop()
 
+    def connection(self, **extra: str) -> dict[str, str]:
+        """Return the fields of an Airflow connection to this account, ``extra`` as the JSON text that Airflow wants.
+
+        :param extra: keys of the extra besides ``auth_url``, such as ``refresh_token``.
+        """
+        return {
+            "login": self.client_id,
+            "password": self.client_secret,
+            "host": self.base_url,
+            "extra": json.dumps({"auth_url": self.base_url, **extra}),
+        }
+
     # -- what tests do to it ----------------------------------------------------------------------------------------
 
     def call(self, method: str, path: str, body: Any = None, **query: str) -> Any:

@@ -37,14 +37,7 @@ def test_form_has_the_fields_under_their_own_names(page: Page, stack: AirflowSta
 def test_stored_secrets_do_not_reach_the_browser(page: Page, stack: AirflowStack, shop: SimulatorProcess) -> None:
     """Neither in the list nor in the form of a stored connection."""
     token = shop.grant()["refresh_token"]
-    stack.api.add_connection(
-        "shop",
-        "lightspeed",
-        login=shop.client_id,
-        password=shop.client_secret,
-        host=shop.base_url,
-        extra=f'{{"refresh_token": "{token}"}}',
-    )
+    stack.api.add_connection("shop", "lightspeed", **shop.connection(refresh_token=token))
     bodies: list[str] = []
     page.on("response", lambda reply: bodies.append(reply.text()) if "/connections" in reply.url else None)
     page.goto(f"{stack.url}/connections")

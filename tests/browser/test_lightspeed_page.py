@@ -203,14 +203,8 @@ def test_disconnecting_warns_of_the_grants_other_connections_and_is_undone_by_co
 ) -> None:
     """Who copied the refresh token into another connection is told that this one stops too; Connect brings a new grant."""
     connect_new(page, stack, shop)
-    extra = stack.stored_extra(CONN_ID)
     stack.api.add_connection(
-        "copy",
-        "lightspeed",
-        login=shop.client_id,
-        password=shop.client_secret,
-        host=shop.base_url,
-        extra=json.dumps(extra),
+        "copy", "lightspeed", **shop.connection() | {"extra": json.dumps(stack.stored_extra(CONN_ID))}
     )
     before = live_grants(shop)
     card = page.get_by_role("region", name=CONN_ID)

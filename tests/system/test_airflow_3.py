@@ -80,9 +80,8 @@ def deployment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]
         AirflowStack(folder / "airflow", folder / "dags") as stack,
     ):
         token = consent(simulator)
-        extra = {"auth_url": simulator.base_url, "refresh_token": token.refresh_token.reveal()}
-        fields = {"login": simulator.client_id, "password": simulator.client_secret, "host": simulator.base_url}
-        stack.api.add_connection("lightspeed_default", "lightspeed", **fields, extra=json.dumps(extra))
+        fields = simulator.connection(refresh_token=token.refresh_token.reveal())
+        stack.api.add_connection("lightspeed_default", "lightspeed", **fields)
         stack.api.call("POST", "variables", {"key": "lightspeed_path", "value": str(folder / "lake")})
         yield Deployment(stack, simulator, folder / "lake")
 

@@ -96,9 +96,7 @@ class World:
 
     def add(self, conn_id: str) -> str:
         """Store a connection without a grant."""
-        fields = {"login": self.simulator.client_id, "password": self.simulator.client_secret}
-        extra = json.dumps({"auth_url": self.simulator.base_url})
-        self.stack.api.add_connection(conn_id, "lightspeed", host=self.simulator.base_url, **fields, extra=extra)
+        self.stack.api.add_connection(conn_id, "lightspeed", **self.simulator.connection())
         return conn_id
 
     def set_out(self, browser: Browser, conn_id: str) -> str:

@@ -77,10 +77,9 @@ def deployment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]
             folder / "airflow", folder / "dags", config=config, environment=database, path="/airflow"
         ) as stack,
     ):
-        extra = {"auth_url": simulator.base_url, "refresh_token": simulator.grant()["refresh_token"]}
-        fields = {"login": simulator.client_id, "password": simulator.client_secret, "host": simulator.base_url}
-        stack.api.add_connection(CONN, "lightspeed", **fields, extra=json.dumps(extra))
-        made = Deployment(stack, simulator, extra, folder)
+        fields = simulator.connection(refresh_token=simulator.grant()["refresh_token"])
+        stack.api.add_connection(CONN, "lightspeed", **fields)
+        made = Deployment(stack, simulator, json.loads(fields["extra"]), folder)
         threading.Thread(target=_listen, args=(listener, made.metrics), daemon=True).start()
         yield made
 
@@ -210,9 +209,8 @@ def _decoded(part: str) -> str:
 
 def test_connection_test_uses_the_stored_grant(deployment: Deployment) -> None:
     """The form's *Test* sends a copy under a random ID; what is refreshed, if anything, is the stored connection."""
-    fields = {"login": deployment.simulator.client_id, "password": deployment.simulator.client_secret}
-    fields |= {"host": deployment.simulator.base_url, "conn_type": "lightspeed"}
-    stored = {"connection_id": CONN, **fields, "extra": json.dumps(deployment.extra)}
+    fields = deployment.simulator.connection(refresh_token=deployment.extra["refresh_token"])
+    stored = {"connection_id": CONN, "conn_type": "lightspeed", **fields}
     found = deployment.stack.api.call("POST", "connections/test", stored)
     assert found["status"] is True, found
     assert deployment.simulator.account_id in found["message"]
@@ -228,17 +226,9 @@ def test_connection_test_uses_the_stored_grant(deployment: Deployment) -> None:
 @pytest.mark.parametrize("is_stored", [True, False])
 def test_asynchronous_connection_test_spends_nothing(deployment: Deployment, is_stored: bool) -> None:
     """Airflow 3.3 tests a copy on a worker; an unsaved one is only looked at."""
-    extra = dict(deployment.extra)
-    if not is_stored:
-        extra["refresh_token"] = deployment.simulator.grant()["refresh_token"]
-    body = {
-        "connection_id": CONN if is_stored else "unsaved",
-        "conn_type": "lightspeed",
-        "login": deployment.simulator.client_id,
-        "password": deployment.simulator.client_secret,
-        "host": deployment.simulator.base_url,
-        "extra": json.dumps(extra),
-    }
+    token = deployment.extra["refresh_token"] if is_stored else deployment.simulator.grant()["refresh_token"]
+    fields = deployment.simulator.connection(refresh_token=token)
+    body = {"connection_id": CONN if is_stored else "unsaved", "conn_type": "lightspeed", **fields}
     grants = deployment.grants()
     api = deployment.stack.api
     queued = api.call("POST", "connections/enqueue-test", body)
@@ -256,9 +246,7 @@ def test_asynchronous_connection_test_spends_nothing(deployment: Deployment, is_
 
 def new_claim(deployment: Deployment, conn_id: str) -> Claim:
     """Store a connection with a grant of its own and return what a task would claim."""
-    extra = {**deployment.extra, "refresh_token": deployment.simulator.grant()["refresh_token"]}
-    fields = {"login": deployment.simulator.client_id, "password": deployment.simulator.client_secret}
-    fields |= {"host": deployment.simulator.base_url, "extra": json.dumps(extra)}
+    fields = deployment.simulator.connection(refresh_token=deployment.simulator.grant()["refresh_token"])
     deployment.stack.api.add_connection(conn_id, "lightspeed", **fields)
     return Claim(deployment.stack.seen(conn_id))
 
