@@ -21,6 +21,8 @@ DEFAULT_AUTH_URL: Final = "https://cloud.lightspeedapp.com"
 DEFAULT_ALLOWED_HOSTS: Final = "*.lightspeedapp.com"
 #: Airflow's limit of 250 less what the keys of the token ledger's copies add (``tokens.copies``).
 LONGEST_ID: Final = 212
+#: What Airflow allows in a connection's ID, as long as this package does.
+CONN_ID: Final = re.compile(rf"[\w#!()\-.:/\\]{{1,{LONGEST_ID}}}")
 EXTRA_KEYS: Final = ("auth_url", "account_id", "scope", "refresh_token")
 #: What every URL parser reads alike: after a backslash or a semicolon, say, HTTP clients find another host than we do.
 _PLAIN_NETLOC: Final = re.compile(r"([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?")

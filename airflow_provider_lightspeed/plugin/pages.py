@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -18,8 +17,6 @@ from fastapi.responses import HTMLResponse, RedirectResponse, Response
 from airflow_provider_lightspeed.plugin.auth import FORMS, Seal, user_id
 from airflow_provider_lightspeed.plugin.paths import airflow_path, base_url, home, redirect_uri
 from airflow_provider_lightspeed.settings import LONGEST_ID
-
-log = logging.getLogger(__name__)
 
 P = ParamSpec("P")
 R = TypeVar("R")

@@ -18,7 +18,7 @@ from fastapi.responses import JSONResponse
 from airflow_provider_lightspeed.auth.step import Claim, Outcome
 from airflow_provider_lightspeed.clock import Clock
 from airflow_provider_lightspeed.plugin.gate import MOST_INSIDE, Confirmed, Misses, Turnstile
-from airflow_provider_lightspeed.settings import LONGEST_ID
+from airflow_provider_lightspeed.settings import CONN_ID
 from airflow_provider_lightspeed.tokens.answer import Answer
 from airflow_provider_lightspeed.tokens.asker import Asker
 from airflow_provider_lightspeed.tokens.refresh import Refresher
@@ -26,8 +26,6 @@ from airflow_provider_lightspeed.tokens.trigger import MARKER
 
 #: Bytes; three labels of Airflow at their longest, escaped.
 MAX_BODY: Final = 8_192
-#: What Airflow allows in a connection's ID, as long as this package does.
-_CONN_ID: Final = re.compile(rf"[\w#!()\-.:/\\]{{1,{LONGEST_ID}}}")
 _SHA256: Final = re.compile(r"[0-9a-f]{64}")
 STATUS: Final = {
     Outcome.REFRESHED: 200,
@@ -80,7 +78,7 @@ class Trigger:
         is_confirmed = stated is not None and (conn_id, stated[0].seen) in self._confirmed
         if not is_confirmed and self._misses.overflows(peer):
             return _OVERFLOW
-        if stated is None or not _CONN_ID.fullmatch(conn_id):
+        if stated is None or not CONN_ID.fullmatch(conn_id):
             return _NO_MATCH
         if not self._turnstile.enter(conn_id):
             return Answer(Outcome.BUSY, retry_after=1.0)

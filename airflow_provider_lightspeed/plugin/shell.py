@@ -1,4 +1,4 @@
-"""Around every answer of the plugin: headers, the query that must not be logged, the way to Airflow's login."""
+"""Around every answer of the plugin: headers, and the query that must not be logged."""
 
 from __future__ import annotations
 

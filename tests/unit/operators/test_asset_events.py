@@ -70,7 +70,6 @@ def test_event_carries_the_bucket_as_the_extract_left_it(
     assert int(before.timestamp()) <= seen_at.timestamp() <= after.timestamp() + 1
 
 
-@pytest.mark.skipif(not AIRFLOW_V_3_0_PLUS, reason="Airflow 2 has no Lightspeed page")
 def test_page_reads_the_bucket_out_of_the_event(
     connection: Callable[..., str], context: Callable[..., dict[str, Any]], tmp_path: Path
 ) -> None:
