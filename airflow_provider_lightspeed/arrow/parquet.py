@@ -40,13 +40,23 @@ class FileStats:
 class ParquetSink:
     """A Parquet file being written; zstd, one row group in memory. Use as a context manager.
 
-    :param row_group_rows: rows per row group at most.
+    :param row_group_rows: rows after which a row group is written.
+    :param row_group_bytes: bytes in memory after which it is written.
     """
 
-    def __init__(self, fs: FileSystem, path: str, schema: pa.Schema, *, row_group_rows: int = ROW_GROUP_ROWS) -> None:
+    def __init__(
+        self,
+        fs: FileSystem,
+        path: str,
+        schema: pa.Schema,
+        *,
+        row_group_rows: int = ROW_GROUP_ROWS,
+        row_group_bytes: int = ROW_GROUP_BYTES,
+    ) -> None:
         self._schema = schema
         self._path = path
         self._row_group_rows = row_group_rows
+        self._row_group_bytes = row_group_bytes
         self._waiting: list[pa.RecordBatch] = []
         self._rows = self._waiting_rows = self._waiting_bytes = self._row_groups = 0
         self._file = fs.open(path, "wb")
@@ -63,7 +73,7 @@ class ParquetSink:
         self._rows += batch.num_rows
         self._waiting_rows += batch.num_rows
         self._waiting_bytes += batch.nbytes
-        if self._waiting_rows >= self._row_group_rows or self._waiting_bytes >= ROW_GROUP_BYTES:
+        if self._waiting_rows >= self._row_group_rows or self._waiting_bytes >= self._row_group_bytes:
             self._flush()
 
     def _flush(self) -> None:

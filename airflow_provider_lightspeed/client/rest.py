@@ -16,7 +16,8 @@ from airflow_provider_lightspeed.auth.token import Token
 from airflow_provider_lightspeed.client.decision import Action, Decision, backoff, decide
 from airflow_provider_lightspeed.client.pagination import Cursor, records_of
 from airflow_provider_lightspeed.client.query import PAGE_SIZE, Filters, build_url, request_cost
-from airflow_provider_lightspeed.client.rate_limit import BucketSnapshot, RateHeaders, RateLimiter
+from airflow_provider_lightspeed.client.rate_headers import RateHeaders
+from airflow_provider_lightspeed.client.rate_limit import BucketSnapshot, RateLimiter
 from airflow_provider_lightspeed.client.transport import Reply, Request, Transport
 from airflow_provider_lightspeed.clock import Clock, SystemClock
 from airflow_provider_lightspeed.exceptions import LightspeedError, LightspeedRateError, ProtocolViolation, Unreachable
@@ -30,7 +31,8 @@ class Page:
 
     :param records: as the wire has them, one-or-many normalised at this level only.
     :param next_url: the following page, ``None`` on the last.
-    :param cost: what the request was priced at.
+    :param cost: what the request was charged; what it was priced at, where the reply does not say.
+    :param seconds: from sending to the decoded answer, waits for the rate limit left out.
     """
 
     url: str = field(repr=False)
@@ -38,6 +40,7 @@ class Page:
     records: list[dict[str, Any]] = field(repr=False)
     next_url: str | None = field(repr=False)
     cost: float
+    seconds: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +58,9 @@ class ClientEvents(Protocol):
 
     def retrying(self, details: RetryDetails) -> None:
         """Before it waits for the next try."""
+
+    def mispriced(self, path: str, expected: float, charged: float) -> None:
+        """The server charged something else than was worked out beforehand; said once per path."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +104,7 @@ class RSeriesClient:
         self._transport = transport
         self._account_id = account_id
         self._clock = clock or SystemClock()
-        self.limiter = limiter or RateLimiter(self._clock)
+        self.limiter = limiter or RateLimiter(self._clock, random=random)
         self._random = random
         self._events = events
         self._attempts = attempts
@@ -106,6 +112,8 @@ class RSeriesClient:
         self._server_ahead: timedelta | None = None
         self._lock = threading.Lock()
         self._usage = Usage()
+        #: What the server charges, by path and price, where that differs from what was worked out.
+        self._charged: dict[tuple[str, float], float] = {}
 
     @property
     def account_id(self) -> str:
@@ -177,9 +185,12 @@ class RSeriesClient:
         cursor = Cursor(first, prefix=_prefix(first))
         index = 0
         while url := cursor.url:
+            waited = self.limiter.waited_here
+            began = self._clock.monotonic()
             body = self._read(url, cost)
+            seconds = self._clock.monotonic() - began - (self.limiter.waited_here - waited)
             next_url = cursor.advance(body)
-            yield Page(url, index, records_of(body, envelope), next_url, cost)
+            yield Page(url, index, records_of(body, envelope), next_url, self._price(url, cost), max(0.0, seconds))
             index += 1
 
     def get(self, path: str, *, cost: float = 1.0, base_path: str | None = None) -> dict[str, Any]:
@@ -224,15 +235,31 @@ class RSeriesClient:
             self._pause(decision, url, attempt, wait)
             token = self._tokens.token()
 
-    def _send(self, url: str, cost: float, token: Token) -> tuple[Reply | Unreachable, float | None]:
-        ticket = self.limiter.acquire(cost)
+    def _price(self, url: str, cost: float) -> float:
+        """Return what such a request really costs."""
+        return self._charged.get((urlsplit(url).path, cost), cost)
+
+    def _count(self, *, requests: int = 0, drips: float = 0.0, retries: int = 0) -> None:
         with self._lock:
             usage = self._usage
-            self._usage = Usage(usage.requests + 1, usage.drips + cost, 0.0, usage.retries)
+            self._usage = Usage(usage.requests + requests, usage.drips + drips, 0.0, usage.retries + retries)
+
+    def _check_price(self, url: str, cost: float, charged: float) -> None:
+        path = urlsplit(url).path
+        if abs(charged - self._price(url, cost)) < 1e-6:
+            return
+        is_news = (path, cost) not in self._charged
+        self._charged[path, cost] = charged
+        if is_news and self._events:
+            self._events.mispriced(path, cost, charged)
+
+    def _send(self, url: str, cost: float, token: Token) -> tuple[Reply | Unreachable, float | None]:
+        ticket = self.limiter.acquire(self._price(url, cost))
         headers = {"Authorization": f"Bearer {token.access_token.reveal()}", "Accept": "application/json"}
         try:
             reply = self._transport.send(Request("GET", url, headers))
         except Unreachable as error:
+            self._count(requests=1, drips=ticket.cost)
             self.limiter.lost(ticket)
             return error, None
         now = self._clock.now()
@@ -243,16 +270,18 @@ class RSeriesClient:
         rate = RateHeaders.parse(reply.headers)
         if reply.status == 429:
             wait = max(asked or 1.0, 1.0)
+            self._count(requests=1)
             self.limiter.refused(ticket, rate, wait)
             return reply, wait
+        self._count(requests=1, drips=ticket.cost if rate.cost is None else rate.cost)
+        if rate.cost is not None and reply.status == 200:
+            self._check_price(url, cost, rate.cost)
         self.limiter.observe(ticket, rate)
         return reply, asked
 
     def _pause(self, decision: Decision, url: str, attempt: int, asked: float | None) -> None:
         wait = backoff(attempt, self._random, asked=min(asked, self._max_wait) if asked else None)
-        with self._lock:
-            usage = self._usage
-            self._usage = Usage(usage.requests, usage.drips, 0.0, usage.retries + 1)
+        self._count(retries=1)
         if self._events:
             self._events.retrying(RetryDetails(urlsplit(url).path, attempt, wait, decision.reason))
         self._clock.sleep(wait)

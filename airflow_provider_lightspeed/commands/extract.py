@@ -34,7 +34,7 @@ def run(arguments: argparse.Namespace) -> None:
     storage = _storage(arguments.to)
     try:
         with progress_of(job.resource.name, is_quiet=arguments.no_progress) as watch:
-            summary = _extract(arguments.conn_id, storage, job, facts, watch, estimate=not arguments.no_progress)
+            summary = _extract(arguments.conn_id, storage, job, facts, watch)
     except NothingToRead as nothing:
         _print_nothing(job, nothing, arguments.output)
     else:
@@ -85,12 +85,12 @@ def _storage(url: str) -> Storage:
         raise StorageError(msg, path=url) from error
 
 
-def _extract(conn_id: str, storage: Storage, job: Job, facts: RunFacts, watch: Watch, *, estimate: bool) -> Summary:
+def _extract(conn_id: str, storage: Storage, job: Job, facts: RunFacts, watch: Watch) -> Summary:
     # A run of its own each time: one that came again would read the window it read before.
     run_key = f"cli/{uuid.uuid4().hex}"
     try:
         client = LightspeedHook(conn_id).get_conn()
-        return extract(client, storage, job, facts, run_key=run_key, attempt="1", on_progress=watch, estimate=estimate)
+        return extract(client, storage, job, facts, run_key=run_key, attempt="1", on_progress=watch)
     except AirflowNotFoundException:
         msg = f"--conn-id: there is no connection {conn_id!r}; `airflow lightspeed status` lists those that there are"
         raise MissingCredentials(msg, conn_id=conn_id) from None

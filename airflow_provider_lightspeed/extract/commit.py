@@ -28,6 +28,8 @@ from airflow_provider_lightspeed.extract.window import Window
 FORMAT: Final = 1
 #: Superseded files stay so long: a reader may be on its way with the manifest of before.
 KEEP_SUPERSEDED: Final = timedelta(hours=24)
+#: Staged files that nobody has touched for so long belong to runs that are never tried again.
+STALE: Final = timedelta(days=7)
 _REBUILDS: Final = 20
 
 Json = dict[str, Any]
@@ -78,6 +80,10 @@ class Dataset:
     def staging(self, owner: str, attempt: str) -> str:
         """Return the staging folder of one try."""
         return f"_staging/{self._resource}/{owner}/{attempt}"
+
+    def journal(self, owner: str) -> str:
+        """Return the folder in which a run stores what it has read so far."""
+        return f"_staging/{self._resource}/{owner}/journal"
 
     def commits(self) -> list[Json]:
         """Return all commits, oldest first. The manifest caches them; only new ones are read one by one."""
@@ -146,9 +152,13 @@ class Dataset:
                 )
         return None
 
-    def sweep(self, owner: str) -> int:
-        """Delete what dead tries of this run left: staged files and published ones that no commit names."""
+    def sweep(self, owner: str, *, keep: str | None = None) -> int:
+        """Delete what dead tries of this run left: staged files and published ones that no commit names.
+
+        :param keep: a folder below the run's staging to leave alone.
+        """
         leavings = self._storage.names(f"_staging/{self._resource}/{owner}")
+        leavings = [name for name in leavings if keep is None or not name.startswith(f"{keep}/")]
         named = {file["path"] for commit in self.commits() for file in commit["files"]}
         for name in self._storage.names(self._resource):
             base = name.rsplit("/", 1)[1]
@@ -156,8 +166,18 @@ class Dataset:
                 leavings.append(name)
         for name in leavings:
             self._storage.remove(name)
-        self._storage.remove_folder(f"_staging/{self._resource}/{owner}")
+        if keep is None:
+            self._storage.remove_folder(f"_staging/{self._resource}/{owner}")
         return len(leavings)
+
+    def sweep_stale(self, now: datetime) -> int:
+        """Delete what runs left that were never tried again, whosever they are."""
+        names = [
+            name for name in self._storage.names(f"_staging/{self._resource}") if self._storage.age(name, now) > STALE
+        ]
+        for name in names:
+            self._storage.remove(name)
+        return len(names)
 
     def publish(self, commit: Commit) -> Json:
         """Move the staged files to their place, write the commit, derive the manifest; return the commit's document."""

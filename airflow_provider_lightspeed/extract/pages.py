@@ -1,44 +1,105 @@
-"""The pages of a plan: one list, or one list per parent."""
+"""The pages of a plan: one list or a slice of it, or one list per parent."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
-from airflow_provider_lightspeed.client.query import PAGE_SIZE
+from airflow_provider_lightspeed.client.query import PAGE_SIZE, Condition, between, gt
 from airflow_provider_lightspeed.client.rest import Page, RSeriesClient
+from airflow_provider_lightspeed.exceptions import ProtocolViolation
 from airflow_provider_lightspeed.extract.plan import Plan
+from airflow_provider_lightspeed.extract.slices import BEGINNING
 from airflow_provider_lightspeed.resources.base import Resource, Strategy
 from airflow_provider_lightspeed.resources.catalog import resource as resource_named
 
 
 def read_pages(client: RSeriesClient, plan: Plan) -> Iterator[Page]:
-    """Yield the pages of a plan, through the parents of a nested path if it has one."""
+    """Yield the pages of a plan, one after the other, through the parents of a nested path if it has one."""
+    if plan.key is not None:
+        for page, _ in slice_pages(client, plan, plan.floor, None):
+            yield page
+        return
+    for _, page in path_pages(client, plan):
+        yield page
+
+
+def path_pages(client: RSeriesClient, plan: Plan, *, skip: Collection[str] = ()) -> Iterator[tuple[str, Page]]:
+    """Yield the pages of a plan, each with its path: many, if the list lies below parents.
+
+    :param skip: paths that have been read already.
+    """
     limit = None if plan.resource.strategy is Strategy.PERIOD else PAGE_SIZE
     for path in _paths(client, plan.resource):
-        yield from _list(client, plan, path, limit=limit)
+        if path not in skip:
+            for page in _list(client, plan, path, limit=limit):
+                yield path, page
+
+
+def slice_pages(client: RSeriesClient, plan: Plan, after: int, upto: int | None) -> Iterator[tuple[Page, list[int]]]:
+    """Yield the pages of the rows whose key lies above ``after``, up to ``upto``, with their keys.
+
+    :raises ProtocolViolation: a row lies outside or out of order: the server did not do what was asked, and what else
+        it left undone is unknown.
+    """
+    assert plan.key is not None
+    condition = _condition(after, upto)
+    before = after
+    for page in _list(client, plan, plan.resource.path, limit=PAGE_SIZE, key_range=condition):
+        keys = [_key(plan, record.get(plan.key)) for record in page.records]
+        for key in keys:
+            if key <= before or (upto is not None and key > upto):
+                order = "" if key <= after or key > (upto or key) else " in ascending order"
+                msg = (
+                    f"{plan.resource.name}: asked for {plan.key} in {str(condition or 'all')!r}{order}, but the answer holds "
+                    f"{plan.key} {key} after {before}: the server did not apply the filter; nothing was committed"
+                )
+                raise ProtocolViolation(msg, resource=plan.resource.name, field=plan.key, found=key)
+            before = key
+        yield page, keys
 
 
 def last_key(client: RSeriesClient, plan: Plan) -> int | None:
-    """Return the greatest primary key of a plan's list, at the price of one page; ``None`` if nobody can tell.
+    """Return the greatest primary key of a plan's list, at the price of one page without relations; ``None``: it is empty.
 
     :raises LightspeedError: the request failed.
     """
-    resource, key = plan.resource, plan.resource.primary_key
-    if resource.parents or key is None or key not in resource.sortable:
-        return None
-    page = next(_list(client, plan, resource.path, sort=f"-{key}", limit=1))
-    found = str(page.records[0].get(key, "")) if page.records else ""
-    return int(found) if found.isdecimal() else None
+    assert plan.key is not None
+    # Relations are loaded only where a filter reaches into one; then they have to be.
+    reaches = any("." in name or name == "or" for name in plan.filters)
+    bare = Plan(plan.resource, plan.filters, plan.relations if reaches else (), key=plan.key)
+    page = next(_list(client, bare, plan.resource.path, sort=f"-{plan.key}", limit=1))
+    return _key(plan, page.records[0].get(plan.key)) if page.records else None
+
+
+def _condition(after: int, upto: int | None) -> Condition | None:
+    if upto is not None:
+        return between(after + 1, upto)
+    return gt(after) if after > BEGINNING else None
+
+
+def _key(plan: Plan, value: object) -> int:
+    text = str(value)
+    if not text.isdecimal():
+        msg = f"{plan.resource.name}: a record has {value!r} where its primary key {plan.key} belongs"
+        raise ProtocolViolation(msg, resource=plan.resource.name, field=plan.key, found=value)
+    return int(text)
 
 
 def _list(
-    client: RSeriesClient, plan: Plan, path: str, *, limit: int | None, sort: str | None = None
+    client: RSeriesClient,
+    plan: Plan,
+    path: str,
+    *,
+    limit: int | None,
+    sort: str | None = None,
+    key_range: Condition | None = None,
 ) -> Iterator[Page]:
     resource = plan.resource
+    filters = plan.filters if key_range is None else {**plan.filters, plan.key or "": key_range}
     return client.pages(
         path,
         envelope=resource.envelope,
-        filters=plan.filters,
+        filters=filters,
         relations=plan.relations,
         relations_cost=resource.relations_cost(plan.relations),
         sort=sort,

@@ -7,9 +7,11 @@ from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import Any, Final
 
+from airflow_provider_lightspeed.client.query import request_cost
 from airflow_provider_lightspeed.exceptions import InvalidArgument, unknown
+from airflow_provider_lightspeed.extract.slices import BEGINNING
 from airflow_provider_lightspeed.extract.window import Window
-from airflow_provider_lightspeed.resources.base import Resource, Strategy
+from airflow_provider_lightspeed.resources.base import FieldType, Resource, Strategy
 from airflow_provider_lightspeed.resources.catalog import resource as resource_named
 
 MODES: Final = ("incremental", "full")
@@ -92,6 +94,8 @@ class Plan:
     :param resource: the one whose list is read; another than the job's for a ``parent`` strategy.
     :param checked_field: every row's value of it must lie in the window; ``None``: no filter to check.
     :param child: take the records of this relation instead of the rows themselves.
+    :param key: the primary key in whose order the list comes and by which it can be cut; ``None``: it is read in one go.
+    :param floor: rows up to this key are not read.
     """
 
     resource: Resource
@@ -100,6 +104,13 @@ class Plan:
     params: Mapping[str, str] = field(default_factory=dict)
     checked_field: str | None = None
     child: str | None = None
+    key: str | None = None
+    floor: int = BEGINNING
+
+    @property
+    def cost(self) -> float:
+        """Bucket units of one page."""
+        return request_cost(relations=self.resource.relations_cost(self.relations), filters=self.filters)
 
     @property
     def archived(self) -> str | None:
@@ -113,6 +124,19 @@ def make_plan(job: Job, window: Window, state: Mapping[str, Any]) -> Plan:
     :param state: what the run before left (``last_key`` of an append read).
     :raises InvalidArgument: the job asks for what its strategy cannot do.
     """
+    plan = _plan(job, window, state)
+    return replace(plan, key=_key(plan))
+
+
+def _key(plan: Plan) -> str | None:
+    """The primary key, if the list can be sorted and cut by it and nobody else filters on it."""
+    resource, name = plan.resource, plan.resource.primary_key
+    if resource.parents or name is None or name not in resource.sortable or name in plan.filters:
+        return None
+    return name if resource.entity.find(name).type is FieldType.INTEGER else None
+
+
+def _plan(job: Job, window: Window, state: Mapping[str, Any]) -> Plan:
     resource, filters = job.resource, dict(job.filters)
     plan = Plan(resource, filters, job.relations)
     match resource.strategy:
@@ -137,8 +161,7 @@ def _append(plan: Plan, window: Window, state: Mapping[str, Any]) -> Plan:
         filters = {**plan.filters, resource.created_field: window.filter_value()}
         return replace(plan, filters=filters, checked_field=resource.created_field)
     last = int(state.get("last_key", 0)) - TRAILING_KEYS
-    assert resource.primary_key is not None
-    return replace(plan, filters={**plan.filters, resource.primary_key: f">,{last}"}) if last > 0 else plan
+    return replace(plan, floor=last) if last > 0 else plan
 
 
 def _through(job: Job, window: Window) -> Plan:

@@ -1,21 +1,31 @@
-"""Runs one extract: window, pages, batches, files, commit. Memory holds one batch and one row group."""
+"""Runs one extract: window, plan, chains of pages, files, commit; or takes up one that was cut off or paused."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
-from types import TracebackType
-from typing import Any, Final, Self
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any
+
+import pyarrow as pa
 
 from airflow_provider_lightspeed.arrow.convert import Lineage, RecordConverter
-from airflow_provider_lightspeed.arrow.parquet import FileStats, ParquetSink, schema_hash
+from airflow_provider_lightspeed.arrow.parquet import FileStats, schema_hash
+from airflow_provider_lightspeed.arrow.types import arrow_schema
 from airflow_provider_lightspeed.client.rest import RSeriesClient
 from airflow_provider_lightspeed.clock import Clock, SystemClock
-from airflow_provider_lightspeed.exceptions import ProtocolViolation
+from airflow_provider_lightspeed.exceptions import InvalidArgument
+from airflow_provider_lightspeed.extract.chain import STORE_EVERY, Work
 from airflow_provider_lightspeed.extract.commit import Commit, Dataset, fingerprint, owner_of
+from airflow_provider_lightspeed.extract.files import StagedFiles
+from airflow_provider_lightspeed.extract.journal import Head, Journal, Segment
 from airflow_provider_lightspeed.extract.meter import Meter
-from airflow_provider_lightspeed.extract.pages import read_pages
+from airflow_provider_lightspeed.extract.pause import PausePolicy
 from airflow_provider_lightspeed.extract.plan import Job, Plan, make_plan
+from airflow_provider_lightspeed.extract.reader import Reader
+from airflow_provider_lightspeed.extract.slices import Board, Slice, uncovered
 from airflow_provider_lightspeed.extract.storage import Storage
 from airflow_provider_lightspeed.extract.summary import Progress, Summary
 from airflow_provider_lightspeed.extract.window import SETTLE, RunFacts, Window, resolve_window
@@ -23,83 +33,8 @@ from airflow_provider_lightspeed.resources.base import Strategy
 
 log = logging.getLogger(__name__)
 
-#: Records per conversion: enough to amortise Arrow's cost per call, little enough to stay in the cache.
-BATCH_RECORDS: Final = 2_000
-#: Rows after which the next file is begun.
-FILE_ROWS: Final = 2_000_000
-
-Record = dict[str, Any]
-
-
-def _checked(plan: Plan, window: Window, records: list[Record]) -> list[Record]:
-    """Return the records; an outsider means that the server ignored the filter, and what else it did is unknown."""
-    if plan.checked_field is None:
-        return records
-    field = plan.resource.entity.find(plan.checked_field)
-    for record in records:
-        value = next((record[key] for key in (field.name, *field.aliases) if record.get(key)), None)
-        if value is None or not window.admits(value):
-            key = f"{plan.resource.primary_key} {record.get(plan.resource.primary_key or '')}"
-            msg = (
-                f"{plan.resource.name}: asked for {field.name} in {window.filter_value()!r}, but the answer holds {key} "
-                f"with {value!r}: the server did not apply the filter; nothing was committed"
-            )
-            raise ProtocolViolation(msg, resource=plan.resource.name, field=field.name, found=value)
-    return records
-
-
-def _children(plan: Plan, records: list[Record]) -> list[Record]:
-    if plan.child is None:
-        return records
-    relation = plan.resource.relations[plan.child]
-    found: list[Record] = []
-    for record in records:
-        container = record.get(relation.container_key)
-        inner = container.get(relation.element_key) if isinstance(container, dict) else container
-        if isinstance(inner, dict):
-            found.append(inner)
-        elif isinstance(inner, list):
-            found.extend(inner)
-        elif inner not in (None, ""):
-            raise ProtocolViolation(
-                f"{plan.resource.name}.{plan.child} holds {type(inner).__name__} where records belong"
-            )
-    return found
-
-
-class _Files:
-    """The staged files of one run: begins the next when one is full."""
-
-    def __init__(self, storage: Storage, folder: str, converter: RecordConverter) -> None:
-        self._storage = storage
-        self._folder = folder
-        self._converter = converter
-        self._sink: ParquetSink | None = None
-        self.done: list[FileStats] = []
-        self.rows = 0
-
-    def add(self, records: list[Record]) -> None:
-        if self._sink is None:
-            path = self._storage.path(f"{self._folder}/{len(self.done)}.parquet")
-            self._sink = ParquetSink(self._storage, path, self._converter.schema)
-        self._sink.write(self._converter.convert(records))
-        self.rows += len(records)
-        if self._sink.rows >= FILE_ROWS:
-            self.close()
-
-    def close(self) -> None:
-        if self._sink is not None:
-            self.done.append(self._sink.close())
-            self._sink = None
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if self._sink is not None:
-            self._sink.abort()
+#: Chains of pages at a time, unless told otherwise: what a large account's drip needs at the usual response times.
+MOST_CHAINS = 8
 
 
 def extract(
@@ -112,49 +47,46 @@ def extract(
     attempt: str,
     clock: Clock | None = None,
     on_progress: Callable[[Progress], None] = lambda _: None,
-    estimate: bool = False,
+    most_chains: int = MOST_CHAINS,
+    pause: PausePolicy | None = None,
 ) -> Summary:
-    """Read what ``run`` stands for and commit it.
+    """Read what ``run`` stands for and commit it; an earlier try of the same run is taken up where it ended.
 
     :param run_key: names the run, the same for all its tries; a later commit of it replaces the earlier one.
     :param attempt: names this try, unique among the run's tries.
     :param on_progress: called after every page.
-    :param estimate: whether one request may be spent on an estimate of the end, see ``extract.meter``.
+    :param most_chains: requests at a time; fewer are used when the account's rate limit needs no more.
+    :param pause: when to give the worker slot back while the bucket drains; default never.
     :raises NothingToRead: everything up to now has been read.
-    :raises LightspeedError: nothing was committed; what is staged is swept by the next try.
+    :raises Paused: what was read is stored; call again with the same ``run_key`` after so many seconds.
+    :raises LightspeedError: nothing was committed; what was read is stored for the next try.
     """
+    if most_chains < 1:
+        msg = f"max_parallel_requests: found {most_chains}, allowed 1 and more"
+        raise InvalidArgument(msg, field="max_parallel_requests", found=most_chains, allowed=("1 and more",))
     clock = clock or SystemClock()
     began = clock.monotonic()
     dataset, owner = Dataset(storage, job.resource.name), owner_of(run_key)
     storage.probe(f"_staging/{job.resource.name}/{owner}")
-    dataset.sweep(owner)
-    account = client.account_id
-    query = fingerprint(job.query(account))
-    window = _window(client, dataset, job, run, owner, account, query)
-    state = dataset.state(account, query, owner)
-    plan = make_plan(job, window, state)
-    log.info("%s: window [%s, %s), %s", job.resource.name, window.start, window.end, window.origin or job.mode)
-    lineage = Lineage(account, client.server_now(), window.start, window.end)
-    converter = RecordConverter(job.resource, job.relations, job.columns, lineage=lineage)
-    with _Files(storage, dataset.staging(owner, attempt), converter) as files:
-        meter = Meter(client, clock, began, on_progress, estimate=estimate)
-        last_key = _stream(client, plan, window, files, job, state.get("last_key"), meter)
-    _report(job, converter)
+    meter = Meter(client, clock, began, on_progress)
+    effort = _Effort.begin(client, storage, dataset, job, run, owner, attempt, meter)
+    files, set_aside, last_key = effort.read(most_chains, pause)
+    for (path, reason), count in sorted(set_aside.items()):
+        log.warning("%s.%s: %d value(s) kept in _extra: %s", job.resource.name, path, count, reason)
     commit = Commit(
-        account_id=account,
-        query=query,
+        account_id=effort.head.account,
+        query=effort.head.query,
         owner=owner,
         attempt=attempt,
-        window=window,
+        window=effort.head.window,
         whole=job.whole,
-        files=tuple(files.done),
-        schema=schema_hash(converter.schema),
+        files=files,
+        schema=effort.head.schema,
         at=clock.now(),
         state={"last_key": last_key} if last_key is not None else {},
     )
     dataset.publish(commit)
-    set_aside = {f"{path}: {reason}": count for (path, reason), count in converter.report.items()}
-    return _summary(client, job, dataset, commit, set_aside, rows=files.rows, seconds=clock.monotonic() - began)
+    return _summary(client, job, dataset, commit, set_aside, seconds=meter.seconds())
 
 
 def _summary(
@@ -162,15 +94,14 @@ def _summary(
     job: Job,
     dataset: Dataset,
     commit: Commit,
-    set_aside: Mapping[str, int],
+    set_aside: Mapping[tuple[str, str], int],
     *,
-    rows: int,
     seconds: float,
 ) -> Summary:
     usage = client.usage
     return Summary(
         resource=job.resource.name,
-        rows=rows,
+        rows=sum(file.rows for file in commit.files),
         files=len(commit.files),
         bytes=sum(file.bytes for file in commit.files),
         drips=usage.drips,
@@ -182,10 +113,162 @@ def _summary(
         account_id=commit.account_id,
         retries=usage.retries,
         waited=usage.waited,
-        set_aside=set_aside,
+        set_aside={f"{path}: {reason}": count for (path, reason), count in set_aside.items()},
         bucket=client.bucket(),
         ended_at=client.server_now(),
     )
+
+
+@dataclass
+class _Effort:
+    """One try of a run: what it reads, and what earlier tries have stored of it."""
+
+    client: RSeriesClient
+    storage: Storage
+    job: Job
+    plan: Plan
+    head: Head
+    schema: pa.Schema
+    journal: Journal
+    segments: list[Segment]
+    state: Mapping[str, Any]
+    staging: str
+    meter: Meter
+    is_begun: bool
+
+    @classmethod
+    def begin(
+        cls,
+        client: RSeriesClient,
+        storage: Storage,
+        dataset: Dataset,
+        job: Job,
+        run: RunFacts,
+        owner: str,
+        attempt: str,
+        meter: Meter,
+    ) -> _Effort:
+        """Take up what is stored, if it belongs to the same query; else resolve the window anew."""
+        account = client.account_id
+        query = fingerprint(job.query(account))
+        schema = arrow_schema(job.resource, job.relations, job.columns)
+        journal = Journal(storage, dataset.journal(owner))
+        asked = f"{job.mode} {run.start} {run.end}"
+        expected = (account, query, schema_hash(schema), asked)
+        head, segments = _stored(client, journal, job, expected)
+        dataset.sweep_stale(client.server_now())
+        dataset.sweep(owner, keep=journal.folder if head else None)
+        is_begun = head is not None
+        if head is None:
+            window = _window(client, dataset, job, run, owner, account, query)
+            head = Head(*expected, window, client.server_now())
+        state = dataset.state(account, query, owner)
+        plan = make_plan(job, head.window, state)
+        if plan.key is None and not plan.resource.parents:
+            segments = []
+        window = head.window
+        log.info(
+            "%s: window [%s, %s), %s%s", job.resource.name, window.start, window.end, window.origin or job.mode,
+            f"; {sum(found.rows for found in segments)} rows are stored already" if segments else "",
+        )  # fmt: skip
+        staging = dataset.staging(owner, attempt)
+        return cls(client, storage, job, plan, head, schema, journal, segments, state, staging, meter, is_begun)
+
+    def read(
+        self, most_chains: int, pause: PausePolicy | None
+    ) -> tuple[tuple[FileStats, ...], Counter[tuple[str, str]], int | None]:
+        """Read what is missing; return the files, what went to ``_extra``, and the last key of an append read."""
+        board = self._board()
+        chains = most_chains if self.plan.key is not None else 1
+        # A read that pauses is written at its end, or each pause would cost a small file or a second writing.
+        is_streamed = pause is None or self.plan.key is None
+        files = StagedFiles(self.storage, self.staging, self.schema, chains=chains if is_streamed else 1)
+        lineage = Lineage(self.head.account, self.head.extracted_at, self.head.window.start, self.head.window.end)
+        work = Work(
+            client=self.client,
+            plan=self.plan,
+            window=self.head.window,
+            board=board,
+            new_converter=partial(
+                RecordConverter, self.job.resource, self.job.relations, self.job.columns, lineage=lineage
+            ),
+            store=self._store if self._is_resumable else None,
+            replay=self._replay,
+            files=files if is_streamed else None,
+            seconds=self.meter.seconds,
+            done_paths=frozenset(path for segment in self.segments for path in segment.paths),
+        )
+        self._always = not is_streamed
+        set_aside = Counter(
+            {(path, reason): count for found in self.segments for path, reason, count in found.set_aside}
+        )
+        reader = Reader(work, self.meter, most_chains=chains, pause=pause if not is_streamed else None)
+        try:
+            reader.read()
+            if not is_streamed:
+                self._write_out(files)
+        finally:
+            files.abort()
+            if board.last is not None and self.is_begun and self.head.last is None:
+                self.head = replace(self.head, last=board.last)
+                self.journal.begin(self.head)
+        return files.done, set_aside + reader.set_aside, self._last_key(board)
+
+    _always: bool = False
+
+    @property
+    def _is_resumable(self) -> bool:
+        return self.plan.key is not None or bool(self.plan.resource.parents)
+
+    def _board(self) -> Board:
+        if self.plan.key is None:
+            board = Board([Slice(len(self.segments) and self.segments[-1].upto, stored=tuple(self.segments))])
+        else:
+            board = Board(uncovered(self.segments, self.plan.floor))
+            board.last = self.head.last
+        return board
+
+    def _store(self, batch: pa.RecordBatch, segment: Segment) -> None:
+        """Store a batch; those of a read that is over within seconds are not worth a file each."""
+        if not (self._always or self.is_begun) and self.meter.seconds() < STORE_EVERY:
+            return
+        if not self.is_begun:
+            self.is_begun = True
+            self.journal.begin(self.head)
+        stored = self.journal.store(batch, segment)
+        if self._always:
+            self.segments.append(stored)
+
+    def _replay(self, segments: tuple[Segment, ...]) -> Iterator[pa.RecordBatch]:
+        return self.journal.batches(segments, self.schema)
+
+    def _write_out(self, files: StagedFiles) -> None:
+        """Write the stored rows, in the order of their keys, into as few files as can be."""
+        slices = uncovered(self.segments, self.plan.floor)
+        assert len(slices) == 1, "everything has been read"
+        writer = files.writer(0)
+        for batch in self._replay(slices[0].stored):
+            writer.write(batch)
+        writer.close()
+
+    def _last_key(self, board: Board) -> int | None:
+        if self.job.resource.strategy is not Strategy.APPEND or self.plan.key is None:
+            return self.state.get("last_key")
+        reached = max(found.reached for found in board.slices)
+        return max(reached, int(self.state.get("last_key", 0))) or None
+
+
+def _stored(
+    client: RSeriesClient, journal: Journal, job: Job, expected: tuple[str, str, str, str]
+) -> tuple[Head | None, list[Segment]]:
+    found = journal.load(client.server_now())
+    if found is None:
+        return None, []
+    head, segments = found
+    if (head.account, head.query, head.schema, head.asked) != expected:
+        log.info("%s: what an earlier try has stored belongs to another query; it is read afresh", job.resource.name)
+        return None, []
+    return head, sorted(segments, key=lambda segment: segment.after)
 
 
 def _window(
@@ -201,28 +284,3 @@ def _window(
         watermark=dataset.watermark(account, query),
         committed=dataset.committed_by(owner, account, query),
     )
-
-
-def _stream(
-    client: RSeriesClient, plan: Plan, window: Window, files: _Files, job: Job, last_key: int | None, meter: Meter
-) -> int | None:
-    follows = job.resource.strategy is Strategy.APPEND and job.resource.primary_key
-    waiting: list[Record] = []
-    for page in read_pages(client, plan):
-        records = _children(plan, _checked(plan, window, page.records))
-        if follows and records:
-            last_key = max(last_key or 0, *(int(record[follows]) for record in records))
-        waiting.extend(records)
-        if len(waiting) >= BATCH_RECORDS:
-            files.add(waiting)
-            waiting = []
-        meter.passed(plan, page, len(records))
-    if waiting:
-        files.add(waiting)
-    files.close()
-    return last_key
-
-
-def _report(job: Job, converter: RecordConverter) -> None:
-    for (path, reason), count in sorted(converter.report.items()):
-        log.warning("%s.%s: %d value(s) kept in _extra: %s", job.resource.name, path, count, reason)

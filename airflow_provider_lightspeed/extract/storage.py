@@ -6,6 +6,7 @@ import os
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import fsspec
@@ -89,6 +90,13 @@ class Storage:
                 return []
         prefix = self._fs._strip_protocol(self.root) + "/"  # noqa: SLF001 - fsspec's own normal form
         return sorted(str(path).removeprefix(prefix) for path in found)
+
+    def age(self, name: str, now: datetime) -> timedelta:
+        """Return for how long a file has not been written; zero if the file system cannot tell, or it is gone."""
+        with _errors("look up", self.path(name)), suppress(FileNotFoundError, NotImplementedError):
+            modified: datetime = self._fs.modified(self.path(name))
+            return now - (modified if modified.tzinfo else modified.replace(tzinfo=UTC))
+        return timedelta()
 
     def remove(self, name: str) -> None:
         """Delete a file; it is fine if it is gone."""

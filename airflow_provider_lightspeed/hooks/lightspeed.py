@@ -71,6 +71,7 @@ class LightspeedHook(BaseHook):
         :raises MissingCredentials: client ID or secret is absent.
         :raises InvalidArgument: a field of the connection is wrong.
         """
+        from airflow_provider_lightspeed.client.rate_limit import limiter_for
         from airflow_provider_lightspeed.client.rest import RSeriesClient
         from airflow_provider_lightspeed.client.transport import RequestsTransport
         from airflow_provider_lightspeed.tokens.source import LedgerTokenSource, desk_for
@@ -82,6 +83,7 @@ class LightspeedHook(BaseHook):
             tokens=LedgerTokenSource(desk),
             transport=RequestsTransport(),
             account_id=settings.account_id,
+            limiter=limiter_for((settings.host, settings.client_id, self.lightspeed_conn_id)),
             events=_Log(),
         )
 
@@ -187,3 +189,10 @@ class _Log:
         log.warning(
             "%s: try %d failed (%s); next in %.1f s", details.path, details.attempt, details.reason, details.wait
         )
+
+    def mispriced(self, path: str, expected: float, charged: float) -> None:
+        """Once per path."""
+        log.warning(
+            "%s: priced at %g, charged %g; the pace follows what is charged. The rules may have changed: please report it",
+            path, expected, charged,
+        )  # fmt: skip

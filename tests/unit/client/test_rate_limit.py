@@ -7,7 +7,9 @@ import threading
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airflow_provider_lightspeed.client.rate_limit import BURST_SHARE, LeakyBucket, RateHeaders, RateLimiter
+from airflow_provider_lightspeed.client.pacing import FIRST_BURST, LeakyBucket
+from airflow_provider_lightspeed.client.rate_headers import RateHeaders
+from airflow_provider_lightspeed.client.rate_limit import RateLimiter
 from tests.fakes import FakeClock
 
 costs = st.floats(0.5, 30)

@@ -1,0 +1,152 @@
+"""One chain: the pages of one slice, fetched one after the other, checked, converted, stored and written."""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import pyarrow as pa
+
+from airflow_provider_lightspeed.arrow.convert import RecordConverter
+from airflow_provider_lightspeed.client.rest import Page, RSeriesClient
+from airflow_provider_lightspeed.extract.checks import check_window, children
+from airflow_provider_lightspeed.extract.files import StagedFiles
+from airflow_provider_lightspeed.extract.journal import Segment
+from airflow_provider_lightspeed.extract.pages import path_pages, slice_pages
+from airflow_provider_lightspeed.extract.plan import Plan
+from airflow_provider_lightspeed.extract.slices import Board, Slice
+from airflow_provider_lightspeed.extract.window import Window
+
+#: Pages per batch at most: enough to amortise Arrow's cost per call, little enough to stay in the cache.
+BATCH_PAGES: Final = 20
+#: Seconds after which a batch is stored, full or not: a crash costs what one chain reads in this time.
+STORE_EVERY: Final = 3.0
+
+Report = Mapping[tuple[str, str], int]
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """What all chains of a read share.
+
+    :param new_converter: makes a converter; each chain has its own.
+    :param store: keeps a batch durably; ``None``: nothing is stored.
+    :param replay: yields the rows of stored segments.
+    :param files: takes the batches of each slice, in order; ``None``: they are only stored.
+    :param seconds: since the read began.
+    :param done_paths: of a list below several parents: those that are stored already.
+    :param stop: set when chains are to end after the page they are at.
+    """
+
+    client: RSeriesClient
+    plan: Plan
+    window: Window
+    board: Board
+    new_converter: Callable[[], RecordConverter]
+    store: Callable[[pa.RecordBatch, Segment], None] | None
+    replay: Callable[[tuple[Segment, ...]], Iterator[pa.RecordBatch]]
+    files: StagedFiles | None
+    seconds: Callable[[], float]
+    done_paths: frozenset[str] = frozenset()
+    stop: threading.Event = field(default_factory=threading.Event)
+
+
+class Chain:
+    """Reads one slice.
+
+    :param passed: called with every page and the number of rows it gave.
+    :param set_aside: called with what went to ``_extra``.
+    """
+
+    def __init__(
+        self, work: Work, found: Slice, *, passed: Callable[[Page, int], None], set_aside: Callable[[Report], None]
+    ) -> None:
+        self._work = work
+        self._slice = found
+        self._passed = passed
+        self._set_aside = set_aside
+        self._converter = work.new_converter()
+        self._out = work.files.writer(found.after) if work.files else None
+        self._waiting: list[dict[str, Any]] = []
+        self._pages = 0
+        self._since = 0.0
+        self._after = found.reached
+        self._paths: list[str] = []
+
+    def run(self) -> None:
+        """Hand on what is stored of the slice, and read the rest of it."""
+        found = self._slice
+        if self._out is not None and found.stored:
+            for batch in self._work.replay(found.stored):
+                self._out.write(batch)
+        if not found.is_done:
+            self._read()
+        if self._out is not None and not self._work.stop.is_set():
+            self._out.close()
+
+    def _read(self) -> None:
+        work, found = self._work, self._slice
+        is_whole = True
+        for page, keys, path in self._wire():
+            is_whole = path is None or page.next_url is None
+            kept = page.records if keys is None else page.records[: work.board.admit(found, keys)]
+            check_window(work.plan, work.window, kept)
+            records = children(work.plan, kept)
+            self._take(page, records, path)
+            self._passed(page, len(records))
+            if found.is_done or work.stop.is_set():
+                break
+        else:
+            work.board.finish(found)
+        if is_whole:
+            self._flush()
+
+    def _wire(self) -> Iterator[tuple[Page, list[int] | None, str | None]]:
+        """Yield the slice's pages with their keys; those of a list below several parents with their path."""
+        work, found = self._work, self._slice
+        if work.plan.key is not None:
+            for page, keys in slice_pages(work.client, work.plan, found.reached, found.upto):
+                yield page, keys, None
+        else:
+            for path, page in path_pages(work.client, work.plan, skip=work.done_paths):
+                yield page, None, path
+
+    def _take(self, page: Page, records: list[dict[str, Any]], path: str | None) -> None:
+        now = self._work.seconds()
+        if not self._pages:
+            self._since = now
+        self._waiting += records
+        self._pages += 1
+        is_path_whole = page.next_url is None
+        if path is not None and is_path_whole:
+            self._paths.append(path)
+        is_due = self._pages >= BATCH_PAGES or now - self._since >= STORE_EVERY
+        if is_due and (path is None or is_path_whole):
+            self._flush()
+
+    def _flush(self) -> None:
+        """Convert what is waiting, store it, hand it on."""
+        work, found = self._work, self._slice
+        before = Counter(self._converter.report)
+        batch = self._converter.convert(self._waiting)
+        new = self._converter.report - before
+        if work.store is not None:
+            work.store(batch, self._segment(new))
+        if new:
+            self._set_aside(new)
+        if self._out is not None:
+            self._out.write(batch)
+        self._after = found.reached if work.plan.key is not None else self._after + len(self._paths)
+        self._waiting, self._pages, self._paths = [], 0, []
+
+    def _segment(self, new: Report) -> Segment:
+        found = self._slice
+        set_aside = tuple((path, reason, count) for (path, reason), count in sorted(new.items()))
+        if self._work.plan.key is None:
+            upto = self._after + len(self._paths)
+            return Segment("", self._after, upto, 0, paths=tuple(self._paths), set_aside=set_aside)
+        is_end = found.is_done and found.upto is None
+        return Segment("", self._after, found.reached, 0, is_end=is_end, set_aside=set_aside)

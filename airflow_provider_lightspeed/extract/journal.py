@@ -1,0 +1,165 @@
+"""What a read has got so far, stored durably, so that a retry or a deferral goes on from there and pays for no page twice.
+
+Beside the staged files of a run lie Arrow files, one per segment: a stretch of pages, already converted, with a note of
+what it covers. A commit deletes them. The head says what they belong to; a read that asks for something else, or comes
+a day later, starts afresh.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+import orjson
+import pyarrow as pa
+
+from airflow_provider_lightspeed.extract.storage import Storage
+from airflow_provider_lightspeed.extract.window import Window
+
+FORMAT: Final = 1
+#: A read that is taken up again later than this starts afresh: its pages would be of two different days.
+KEEP: Final = timedelta(hours=24)
+_NOTE: Final = b"lightspeed"
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """What a journal belongs to.
+
+    :param query: fingerprint of what is read (account, relations, filters, columns).
+    :param schema: hash of the Arrow schema.
+    :param asked: mode and explicit window, as asked for.
+    :param window: the window that the first try resolved; all tries read the same.
+    :param extracted_at: the server's time at the first try.
+    :param last: the list's last key at the survey, if there was one.
+    """
+
+    account: str
+    query: str
+    schema: str
+    asked: str
+    window: Window
+    extracted_at: datetime
+    last: int | None = None
+
+    def as_json(self) -> dict[str, Any]:
+        """Return it as plain data."""
+        window = self.window
+        return {
+            "format": FORMAT,
+            "account": self.account,
+            "query": self.query,
+            "schema": self.schema,
+            "asked": self.asked,
+            "window": {
+                "start": _text(window.start),
+                "end": _text(window.end),
+                "read_from": _text(window.read_from),
+                "moves_watermark": window.moves_watermark,
+                "origin": window.origin,
+            },
+            "extracted_at": _text(self.extracted_at),
+            "last": self.last,
+        }
+
+    @classmethod
+    def of_json(cls, data: Mapping[str, Any]) -> Head:
+        """Read it back.
+
+        :raises (KeyError, TypeError, ValueError): it is not one.
+        """
+        window = dict(data["window"])
+        moments = {name: _moment(window.pop(name)) for name in ("start", "end", "read_from")}
+        rest = {name: data[name] for name in ("account", "query", "schema", "asked", "last")}
+        extracted_at = datetime.fromisoformat(data["extracted_at"])
+        return cls(window=Window(**moments, **window), extracted_at=extracted_at, **rest)
+
+
+def _text(moment: datetime | None) -> str | None:
+    return moment.isoformat() if moment else None
+
+
+def _moment(text: str | None) -> Any:
+    return datetime.fromisoformat(text) if text else None
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """A stored stretch.
+
+    :param after: it holds the rows whose keys lie above this ...
+    :param upto: ... up to this one, ...
+    :param is_end: ... and nothing follows.
+    :param paths: for a list below several parents: the paths that it holds whole.
+    :param set_aside: values kept in ``_extra``, as (path, reason, count).
+    """
+
+    name: str
+    after: int
+    upto: int
+    rows: int
+    is_end: bool = False
+    paths: tuple[str, ...] = ()
+    set_aside: tuple[tuple[str, str, int], ...] = ()
+
+
+class Journal:
+    """The journal of one run, in a folder of the dataset's storage. Safe among threads that write.
+
+    :param folder: below the storage's root.
+    """
+
+    def __init__(self, storage: Storage, folder: str) -> None:
+        self._storage = storage
+        self.folder = folder
+
+    def load(self, now: datetime) -> tuple[Head, list[Segment]] | None:
+        """Return what is stored, if it is still good to go on from."""
+        content = self._storage.read(f"{self.folder}/head.json")
+        try:
+            data = orjson.loads(content) if content else None
+            head = Head.of_json(data) if data and data["format"] == FORMAT else None
+        except (KeyError, TypeError, ValueError):
+            head = None
+        if head is None or now - head.extracted_at > KEEP:
+            return None
+        names = [name for name in self._storage.names(self.folder) if name.endswith(".arrow")]
+        return head, [self._segment(name) for name in names]
+
+    def begin(self, head: Head) -> None:
+        """Write the head; before the first segment."""
+        self._storage.write(f"{self.folder}/head.json", orjson.dumps(head.as_json()))
+
+    def store(self, batch: pa.RecordBatch, segment: Segment) -> Segment:
+        """Store a stretch; it is durable when this returns."""
+        name = f"{self.folder}/{uuid.uuid4().hex}.arrow"
+        note = {
+            "after": segment.after,
+            "upto": segment.upto,
+            "rows": batch.num_rows,
+            "is_end": segment.is_end,
+            "paths": segment.paths,
+            "set_aside": segment.set_aside,
+        }
+        schema = batch.schema.with_metadata({_NOTE: orjson.dumps(note)})
+        sink = pa.BufferOutputStream()
+        with pa.ipc.new_stream(sink, schema, options=pa.ipc.IpcWriteOptions(compression="lz4")) as writer:
+            writer.write_batch(batch.replace_schema_metadata(schema.metadata))
+        self._storage.write(name, sink.getvalue().to_pybytes())
+        return replace(segment, name=name, rows=batch.num_rows)
+
+    def _segment(self, name: str) -> Segment:
+        with self._storage.open(self._storage.path(name), "rb") as file, pa.ipc.open_stream(file) as stream:
+            note = orjson.loads(stream.schema.metadata[_NOTE])
+        set_aside = tuple((path, reason, count) for path, reason, count in note.pop("set_aside"))
+        return Segment(name, paths=tuple(note.pop("paths")), set_aside=set_aside, **note)
+
+    def batches(self, segments: Sequence[Segment], schema: pa.Schema) -> Iterator[pa.RecordBatch]:
+        """Yield the rows of segments, one at a time in memory."""
+        for segment in segments:
+            with self._storage.open(self._storage.path(segment.name), "rb") as file, pa.ipc.open_stream(file) as stream:
+                for batch in stream:
+                    yield pa.RecordBatch.from_arrays(batch.columns, schema=schema)
