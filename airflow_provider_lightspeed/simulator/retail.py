@@ -14,6 +14,13 @@ PAYMENT_TYPES: Final = ("Cash", "Check", "Credit Card", "Debit Card", "Gift Card
 HOURS: Final = (9, 10, 10, 11, 11, 12, 12, 13, 14, 15, 16, 16, 17, 17, 18, 19)
 #: Sales of a weekday, Monday first, relative to the busiest.
 WEEK: Final = (0.55, 0.5, 0.6, 0.7, 0.9, 1.0, 0.75)
+#: What a till writes, with the primary keys; rows stand in their order.
+KEYS: Final = {
+    "Sale": "saleID",
+    "SaleLine": "saleLineID",
+    "SalePayment": "salePaymentID",
+    "InventoryLog": "inventoryLogID",
+}
 
 Stores = dict[str, list[Row]]
 
@@ -75,11 +82,12 @@ class Till:
         self._rng = random.Random(f"{plan.seed} till")
         self._registers = stores["Register"]
         self._sellable = [item for item in stores["Item"] if not item["archived"]] or stores["Item"]
+        self._given: dict[str, int] = {name: rows[-1][key] for name, key in KEYS.items() if (rows := stores[name])}
 
     def sell(self, moment: Any) -> Row:
         """Make one sale at a moment and return it."""
         rng, sales = self._rng, self._stores["Sale"]
-        number, register = _next_key(sales, "saleID"), rng.choice(self._registers)
+        number, register = self._next_key("Sale"), rng.choice(self._registers)
         when = stamp(moment)
         late = timedelta(hours=rng.randrange(1, 72)) if rng.random() < 0.05 else timedelta()
         updated = stamp(min(moment + late, self._plan.now)) if moment <= self._plan.now else when
@@ -136,7 +144,7 @@ class Till:
         quantity = sign * (1 if rng.random() < 0.85 else rng.randint(2, 5))
         cents = item["price_cents"] * quantity
         line: Row = {
-            "saleLineID": _next_key(lines, "saleLineID"),
+            "saleLineID": self._next_key("SaleLine"),
             "createTime": sale["createTime"],
             "timeStamp": sale["updateTime"],
             "unitQuantity": quantity,
@@ -169,7 +177,7 @@ class Till:
         log = self._stores["InventoryLog"]
         log.append(
             {
-                "inventoryLogID": _next_key(log, "inventoryLogID"),
+                "inventoryLogID": self._next_key("InventoryLog"),
                 "qohChange": -quantity,
                 "costChange": "0",
                 "reason": "Sale",
@@ -189,7 +197,7 @@ class Till:
         for part in parts:
             payments.append(
                 {
-                    "salePaymentID": _next_key(payments, "salePaymentID"),
+                    "salePaymentID": self._next_key("SalePayment"),
                     "amount": money(part),
                     "createTime": sale["createTime"],
                     "archived": rng.random() < 0.01,
@@ -201,10 +209,10 @@ class Till:
                 }
             )
 
-
-def _next_key(rows: list[Row], key: str) -> int:
-    """Return a key that no row has had: rows stand in the order of their keys, and deleted ones do not come back."""
-    return int(rows[-1][key]) + 1 if rows else 1
+    def _next_key(self, store: str) -> int:
+        """Return a key that no row has had, the last one included if it has been deleted since."""
+        self._given[store] = self._given.get(store, 0) + 1
+        return self._given[store]
 
 
 def names(plan: Plan, stores: Stores) -> None:

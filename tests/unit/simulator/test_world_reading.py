@@ -137,6 +137,13 @@ def test_record_that_moves_while_it_is_read_costs_no_other_record() -> None:
     assert seen == [*range(1, SALES + 1), SALES + 1]
 
 
+def test_key_of_a_deleted_record_is_not_given_again() -> None:
+    """Not even the newest one's: a reader that saw the dead record would take the new one for it."""
+    world = make()
+    world.mutate("delete", resource="Sale", key=SALES)
+    assert world.mutate("sell", count=2, at=NOW.isoformat()) == [SALES + 1, SALES + 2]
+
+
 @given(st.sampled_from(sorted(OPERATORS)), st.integers(-5, SALES + 5))
 def test_filters_hold_for_exactly_the_records_shown(operator: str, operand: int) -> None:
     """On keys; every comparison operator against Python's own."""
