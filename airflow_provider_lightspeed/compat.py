@@ -38,6 +38,7 @@ __all__ = [
     "conf",
     "count_metric",
     "database_is_reachable",
+    "datetime_trigger",
     "deployment",
     "mask_secret",
     "new_session",
@@ -115,6 +116,12 @@ def count_metric(name: str, tags: Mapping[str, str]) -> None:
     except (ImportError, AttributeError):
         count = importlib.import_module("airflow.stats").Stats.incr
     count(name, tags=dict(tags))
+
+
+def datetime_trigger(moment: datetime) -> Any:
+    """Return Airflow's own trigger that fires at a moment."""
+    module = "airflow.providers.standard.triggers.temporal" if AIRFLOW_V_3_0_PLUS else "airflow.triggers.temporal"
+    return importlib.import_module(module).DateTimeTrigger(moment=moment)
 
 
 def secrets_backends() -> list[Any]:

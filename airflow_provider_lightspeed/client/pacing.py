@@ -205,7 +205,7 @@ class Pacer:
     def wait(self, cost: float, now: float) -> float:
         """Return the seconds before a request of ``cost`` may be sent, or before it is worth asking again; 0: now."""
         gates = [self._blocked_until - now, self._burst_wait(now)]
-        if self._reading is None and self._in_flight:
+        if self._reading is None and self._in_flight and now < self._sent[-1] + LONGEST_WAIT:
             # One probe first: its reply says whose the bucket is.
             gates.append(0.05)
         elif self._brim is not None:

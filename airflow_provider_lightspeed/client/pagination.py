@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 from urllib.parse import urlsplit
 
 from airflow_provider_lightspeed.exceptions import ProtocolViolation
+
+#: Lists that the documentation shows without ``@attributes``: only of these is an empty object the end.
+BARE: Final = frozenset({"CurrencyRate", "Option", "Locale"})
 
 
 class Cursor:
@@ -60,7 +63,7 @@ def _origin(url: str) -> tuple[str, str, int | None]:
 def records_of(body: Mapping[str, Any], envelope: str) -> list[dict[str, Any]]:
     """Return the page's records: one comes as an object, none as ``""`` or no key at all.
 
-    :raises ProtocolViolation: the envelope holds something else, or an answer lacks it though it counts records.
+    :raises ProtocolViolation: the envelope holds something else, or an answer has neither it nor ``@attributes``.
     """
     found = body.get(envelope)
     if isinstance(found, list):
@@ -71,7 +74,7 @@ def records_of(body: Mapping[str, Any], envelope: str) -> list[dict[str, Any]]:
     elif found is None or found == "":
         strangers = [key for key in body if key not in ("@attributes", envelope)]
         attributes = body.get("@attributes")
-        if not strangers and (isinstance(attributes, Mapping) or not body or found == ""):
+        if not strangers and (isinstance(attributes, Mapping) or envelope in BARE or found == ""):
             return []
         msg = f"the answer has no {envelope!r} but {', '.join(sorted(strangers)) or 'nothing'}"
         raise ProtocolViolation(msg, envelope=envelope)

@@ -12,7 +12,7 @@ import pyarrow as pa
 
 from airflow_provider_lightspeed.arrow.convert import RecordConverter
 from airflow_provider_lightspeed.client.rest import Page, RSeriesClient
-from airflow_provider_lightspeed.extract.checks import check_window, children
+from airflow_provider_lightspeed.extract.checks import check_filters, check_window, children
 from airflow_provider_lightspeed.extract.files import StagedFiles
 from airflow_provider_lightspeed.extract.journal import Segment
 from airflow_provider_lightspeed.extract.pages import path_pages, slice_pages
@@ -94,6 +94,7 @@ class Chain:
             is_whole = path is None or page.next_url is None
             kept = page.records if keys is None else page.records[: work.board.admit(found, keys)]
             check_window(work.plan, work.window, kept)
+            check_filters(work.plan, kept)
             records = children(work.plan, kept)
             self._take(page, records, path)
             self._passed(page, len(records))

@@ -2,13 +2,84 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from decimal import Decimal, InvalidOperation
+from typing import Any, Final
 
+from airflow_provider_lightspeed.client.query import Condition, parse_condition
 from airflow_provider_lightspeed.exceptions import ProtocolViolation
 from airflow_provider_lightspeed.extract.plan import Plan
 from airflow_provider_lightspeed.extract.window import Window
+from airflow_provider_lightspeed.resources.base import FieldType
 
 Record = dict[str, Any]
+
+
+def _moment(text: str) -> datetime:
+    moment = datetime.fromisoformat(text)
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+def _flag(text: str) -> bool:
+    return {"true": True, "1": True, "false": False, "0": False}[text.lower()]
+
+
+#: Types whose comparison is beyond doubt; how the server compares texts (case, accents, blanks) is not documented.
+_COMPARABLE: Final[Mapping[FieldType, Callable[[str], Any]]] = {
+    FieldType.INTEGER: Decimal,
+    FieldType.MONEY: Decimal,
+    FieldType.FLOAT: Decimal,
+    FieldType.BOOLEAN: _flag,
+    FieldType.DATETIME: _moment,
+}
+
+
+def check_filters(plan: Plan, records: list[Record]) -> None:
+    """Check that every row fits the filters that were asked for, as far as a comparison is beyond doubt.
+
+    :raises ProtocolViolation: a row that does not fit means that the server ignored the filter.
+    """
+    fields = plan.resource.entity.fields
+    for name, value in plan.filters.items():
+        if name not in fields or fields[name].type not in _COMPARABLE or name == plan.checked_field:
+            continue
+        condition, read = parse_condition(value, field=name), _COMPARABLE[fields[name].type]
+        for record in records:
+            found = record.get(name)
+            if isinstance(found, str) and found and _fits(condition, read, found) is False:
+                key = f"{plan.resource.primary_key} {record.get(plan.resource.primary_key or '')}"
+                msg = (
+                    f"{plan.resource.name}: asked for {name} {str(condition)!r}, but the answer holds {key} with "
+                    f"{found!r}: the server did not apply the filter; nothing was committed"
+                )
+                raise ProtocolViolation(msg, resource=plan.resource.name, field=name, found=found)
+
+
+def _fits(condition: Condition, read: Callable[[str], Any], text: str) -> bool | None:
+    """Tell whether a value fits a condition; ``None`` if nobody can tell."""
+    try:
+        value, operands = read(text), [read(operand) for operand in condition.values]
+    except (KeyError, ValueError, InvalidOperation):
+        return None
+    match condition.operator:
+        case "":
+            return bool(value == operands[0])
+        case "!=":
+            return bool(value != operands[0])
+        case "IN":
+            return value in operands
+        case ">":
+            return bool(value > operands[0])
+        case ">=":
+            return bool(value >= operands[0])
+        case "<":
+            return bool(value < operands[0])
+        case "<=":
+            return bool(value <= operands[0])
+        case "><":
+            return bool(operands[0] <= value <= operands[1])
+    return None
 
 
 def check_window(plan: Plan, window: Window, records: list[Record]) -> None:

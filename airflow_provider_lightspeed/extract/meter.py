@@ -50,13 +50,6 @@ class Outlook:
         return cls(pages, pages * cost, max(0.0, overflow / drip) if drip > 0 else 0.0)
 
 
-def lasting(seconds: float) -> str:
-    """Return a duration for people: ``40 s``, ``15 min``, ``2.5 h``."""
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
-
-
 class Meter:
     """Takes the pages of one read and reports a :class:`Progress` after each.
 

@@ -19,12 +19,17 @@ class Paused(Exception):
     """All that was read is stored; the same read goes on in ``seconds``.
 
     :param seconds: by then the bucket has drained to what drips out while a process starts.
+    :param rows: read by this process.
+    :param drips: spent by this process.
+    :param requests: sent by this process.
     """
 
-    def __init__(self, seconds: float, rows: int) -> None:
-        super().__init__(f"paused for {seconds:.0f} s, {rows} rows stored")
+    def __init__(self, seconds: float, *, rows: int, drips: float, requests: int) -> None:
+        super().__init__(f"{rows} rows read and stored; the bucket drains for {seconds:.0f} s")
         self.seconds = seconds
         self.rows = rows
+        self.drips = drips
+        self.requests = requests
 
 
 @dataclass(frozen=True, slots=True)

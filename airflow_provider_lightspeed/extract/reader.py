@@ -15,10 +15,11 @@ from typing import Final
 from airflow_provider_lightspeed.client.rest import Page
 from airflow_provider_lightspeed.exceptions import LightspeedError
 from airflow_provider_lightspeed.extract.chain import Chain, Report, Work
-from airflow_provider_lightspeed.extract.meter import ASK_AFTER, Meter, Outlook, lasting
+from airflow_provider_lightspeed.extract.meter import ASK_AFTER, Meter, Outlook
 from airflow_provider_lightspeed.extract.pages import last_key
 from airflow_provider_lightspeed.extract.pause import Paused, PausePolicy
 from airflow_provider_lightspeed.extract.slices import Slice, chains_wanted
+from airflow_provider_lightspeed.extract.summary import lasting
 
 log = logging.getLogger(__name__)
 
@@ -174,4 +175,5 @@ class Reader:
             if isinstance(event, _Ended) and event.error is not None:
                 raise event.error
         if any(not found.is_done for found in work.board.slices):
-            raise Paused(seconds, self._meter.rows)
+            usage = work.client.usage
+            raise Paused(seconds, rows=self._meter.rows, drips=usage.drips, requests=usage.requests)

@@ -55,6 +55,13 @@ class Summary:
         }
 
 
+def lasting(seconds: float) -> str:
+    """Return a duration for people: ``40 s``, ``15 min``, ``2.5 h``."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+
+
 @dataclass(frozen=True, slots=True)
 class Progress:
     """How far a read is, once per page.
@@ -81,6 +88,12 @@ class Progress:
     def rows_per_second(self) -> float:
         """Rows per second since the read began."""
         return self.rows / self.seconds if self.seconds > 0 else 0.0
+
+    def outlook(self) -> str:
+        """Return how much is done and how long the rest takes, for a log line; empty while unknown."""
+        if self.done is None or self.seconds_left is None:
+            return ""
+        return f", {100 * self.done:.0f} % done, {lasting(self.seconds_left)} left"
 
 
 class Paced:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from airflow_provider_lightspeed.compat import (
@@ -11,11 +12,12 @@ from airflow_provider_lightspeed.compat import (
     AirflowSkipException,
     BaseOperator,
     ObjectStoragePath,
+    conf,
+    datetime_trigger,
     previous_schedule,
     run_kind,
 )
 from airflow_provider_lightspeed.exceptions import (
-    InvalidArgument,
     LightspeedAuthError,
     LightspeedError,
     LightspeedFatalError,
@@ -23,12 +25,15 @@ from airflow_provider_lightspeed.exceptions import (
 )
 
 if TYPE_CHECKING:
+    from airflow_provider_lightspeed.extract.pause import Paused, PausePolicy
     from airflow_provider_lightspeed.extract.summary import Progress, Summary
     from airflow_provider_lightspeed.extract.window import RunFacts
 
 RELATION_LAYOUTS = ("nested",)
 #: Seconds between two progress lines of the task log.
 LOG_SECONDS = 10.0
+#: Start-up times of a resumed task that are believed, in seconds; more is a clock that is wrong.
+START_UP_RANGE = (2.0, 120.0)
 
 
 class LightspeedToParquetOperator(BaseOperator):
@@ -45,8 +50,9 @@ class LightspeedToParquetOperator(BaseOperator):
     :param window_end: explicit, exclusive end.
     :param relation_layout: ``nested``.
     :param columns: top-level columns to keep; default all.
-    :param max_parallel_requests: 1.
-    :param deferrable: False.
+    :param max_parallel_requests: requests at a time at most; as many are used as the account's rate limit has room for.
+    :param deferrable: give the worker slot back while the rate limit's bucket drains, and go on when it has room; needs
+        a triggerer. Default: ``[operators] default_deferrable``.
     :returns: (XCom) ``resource, rows, files, bytes, drips, requests, seconds, window_start, window_end, manifest``.
     :raises AirflowFailException: retrying cannot help: a wrong argument, or the grant needs a person.
     :raises AirflowSkipException: everything up to now has been read.
@@ -71,8 +77,8 @@ class LightspeedToParquetOperator(BaseOperator):
         window_end: datetime | str | None = None,
         relation_layout: str = "nested",
         columns: Sequence[str] | None = None,
-        max_parallel_requests: int = 1,
-        deferrable: bool = False,
+        max_parallel_requests: int = 8,
+        deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -90,15 +96,49 @@ class LightspeedToParquetOperator(BaseOperator):
         self.deferrable = deferrable
 
     def execute(self, context: Mapping[str, Any]) -> dict[str, Any]:
-        """Extract, commit, emit the asset events, return the summary."""
+        """Extract, commit, emit the asset events, return the summary; or defer while the bucket drains."""
+        return self._work(context, began=datetime.now(UTC), drips=0.0, requests=0, start_up=None)
+
+    def execute_complete(
+        self, context: Mapping[str, Any], event: Any = None, *, began: str, until: str, drips: float, requests: int
+    ) -> dict[str, Any]:
+        """Go on after a deferral.
+
+        :param event: the trigger's; not needed.
+        :param began: when the extract began, ISO 8601.
+        :param until: when the deferral was to end: since then this process has been starting.
+        :param drips: spent so far.
+        :param requests: sent so far.
+        """
+        del event
+        start_up = (datetime.now(UTC) - datetime.fromisoformat(until)).total_seconds()
+        low, high = START_UP_RANGE
+        return self._work(
+            context,
+            began=datetime.fromisoformat(began),
+            drips=drips,
+            requests=requests,
+            start_up=min(high, max(low, start_up)),
+        )
+
+    def _work(
+        self, context: Mapping[str, Any], *, began: datetime, drips: float, requests: int, start_up: float | None
+    ) -> dict[str, Any]:
+        from airflow_provider_lightspeed.extract.pause import START_UP, Paused, PausePolicy
         from airflow_provider_lightspeed.extract.window import NothingToRead
 
         try:
-            summary = self._extract(context)
+            summary = self._extract(context, PausePolicy(start_up or START_UP) if self.deferrable else None)
+        except Paused as paused:
+            self._defer(paused, began, drips, requests)
         except NothingToRead as nothing:
             raise AirflowSkipException(str(nothing)) from None
         except (LightspeedAuthError, LightspeedFatalError) as error:
             _fail(error)
+        seconds = (datetime.now(UTC) - began).total_seconds()
+        summary = replace(
+            summary, drips=summary.drips + drips, requests=summary.requests + requests, seconds=max(seconds, 0.0)
+        )
         self._emit(context, summary)
         self.log.info(
             "%s: %d rows in %d file(s), %.1f s, %d requests, %.1f drips; manifest %s",
@@ -106,14 +146,30 @@ class LightspeedToParquetOperator(BaseOperator):
         )  # fmt: skip
         return summary.as_xcom()
 
-    def _extract(self, context: Mapping[str, Any]) -> Summary:
+    def _defer(self, paused: Paused, began: datetime, drips: float, requests: int) -> NoReturn:
+        until = datetime.now(UTC) + timedelta(seconds=paused.seconds)
+        self.log.info("%s: %s; deferred until %s", self.resource, paused, until.isoformat(timespec="seconds"))
+        self.defer(
+            trigger=datetime_trigger(until),
+            method_name="execute_complete",
+            kwargs={
+                "began": began.isoformat(),
+                "until": until.isoformat(),
+                "drips": drips + paused.drips,
+                "requests": requests + paused.requests,
+            },
+        )
+        raise AssertionError("defer() always raises")
+
+    def _extract(self, context: Mapping[str, Any], pause: PausePolicy | None) -> Summary:
         from airflow_provider_lightspeed.extract.plan import Job
         from airflow_provider_lightspeed.extract.run import extract
         from airflow_provider_lightspeed.extract.storage import Storage
         from airflow_provider_lightspeed.extract.summary import Paced
         from airflow_provider_lightspeed.hooks.lightspeed import LightspeedHook
 
-        self._check()
+        if self.relation_layout not in RELATION_LAYOUTS:
+            raise unknown("relation_layout", self.relation_layout, RELATION_LAYOUTS)
         job = Job.of(
             self.resource, mode=self.mode, relations=self.relations or (), filters=self.filters, columns=self.columns
         )
@@ -128,17 +184,9 @@ class LightspeedToParquetOperator(BaseOperator):
             run_key=f"{instance.dag_id}/{instance.task_id}/{instance.run_id}/{instance.map_index}",
             attempt=str(instance.try_number),
             on_progress=Paced(self._progress, every=LOG_SECONDS),
+            most_chains=self.max_parallel_requests,
+            pause=pause,
         )
-
-    def _check(self) -> None:
-        if self.relation_layout not in RELATION_LAYOUTS:
-            raise unknown("relation_layout", self.relation_layout, RELATION_LAYOUTS)
-        if self.max_parallel_requests != 1:
-            msg = f"max_parallel_requests: {self.max_parallel_requests} is not supported by this version; allowed: 1"
-            raise InvalidArgument(msg, field="max_parallel_requests", found=self.max_parallel_requests, allowed=(1,))
-        if self.deferrable:
-            msg = "deferrable: True is not supported by this version; leave it out"
-            raise InvalidArgument(msg, field="deferrable", found=True, allowed=(False,))
 
     def _run_facts(self, context: Mapping[str, Any]) -> RunFacts:
         from airflow_provider_lightspeed.extract.window import RunFacts, moment_of
@@ -162,9 +210,9 @@ class LightspeedToParquetOperator(BaseOperator):
 
     def _progress(self, progress: Progress) -> None:
         self.log.info(
-            "%s: %d rows, %d requests, %.0f rows/s, bucket %.1f/%.0f",
+            "%s: %d rows, %d requests, %.0f rows/s, bucket %.1f/%.0f%s",
             self.resource, progress.rows, progress.requests, progress.rows_per_second,
-            progress.bucket_level, progress.bucket_size,
+            progress.bucket_level, progress.bucket_size, progress.outlook(),
         )  # fmt: skip
 
     def _emit(self, context: Mapping[str, Any], summary: Summary) -> None:

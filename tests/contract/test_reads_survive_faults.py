@@ -177,7 +177,6 @@ def test_passing_faults_harm_no_way_of_reading(name: str, simulator: SimulatorPr
     assert_equal(name, rows_of(tmp_path, name), simulator.truth(name))
 
 
-@pytest.mark.xfail(strict=True, reason="an empty object ends any list, though only lists without @attributes send it")
 def test_empty_object_is_not_the_end_of_a_list(simulator: SimulatorProcess, tmp_path: Path) -> None:
     """``{}`` with status 200 instead of the third page: asked again or an error, never the pages before it alone."""
     simulator.faults({"action": "html", "path": SALES, "nth": 3, "body": "{}"})
@@ -335,9 +334,6 @@ def test_ignored_window_is_an_error_that_names_the_field(
     assert_equal(name, rows_of(tmp_path, name), inside)
 
 
-@pytest.mark.xfail(
-    strict=True, reason="the key filter of an append read is not checked: all is read and committed again"
-)
 def test_ignored_key_filter_of_an_append_read_is_an_error_that_names_the_field(tmp_path: Path) -> None:
     """The second run asks for the keys after the first one's: what was committed stays as it is."""
     with shop(sales=600, no_limits=True) as simulator:
@@ -375,7 +371,6 @@ def test_ignored_key_range_never_doubles_a_row(
         assert published(tmp_path, name) == {}
 
 
-@pytest.mark.xfail(strict=True, reason="filters that the user gives are not checked against the answer")
 def test_ignored_filter_of_the_user_is_an_error_that_names_the_field(
     simulator: SimulatorProcess, tmp_path: Path
 ) -> None:

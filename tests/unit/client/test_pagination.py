@@ -90,12 +90,18 @@ def test_next_that_is_no_text_is_refused() -> None:
         ({"@attributes": {}, "Sale": {"saleID": "1"}}, 1),
         ({"@attributes": {}, "Sale": ""}, 0),
         ({"@attributes": {}}, 0),
-        ({}, 0),
     ],
 )
 def test_one_or_many_or_none(body: dict[str, object], count: int) -> None:
     """A lone record comes as an object; none as an empty text or no key."""
     assert len(records_of(body, "Sale")) == count
+
+
+def test_empty_object_is_the_end_of_a_bare_list_only() -> None:
+    """Three lists come without ``@attributes``; of any other, an answer with nothing in it is no answer."""
+    assert records_of({}, "CurrencyRate") == []
+    with pytest.raises(ProtocolViolation, match="Sale"):
+        records_of({}, "Sale")
 
 
 @pytest.mark.parametrize(

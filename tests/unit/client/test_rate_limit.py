@@ -105,8 +105,8 @@ def test_requests_in_a_row_are_never_refused(
 def test_full_speed_is_kept_while_the_bucket_has_room() -> None:
     """Waiting begins when it must, not before: the burst share is the only brake."""
     clock = FakeClock()
-    limiter = RateLimiter(clock)
-    for _ in range(int(20 * BURST_SHARE)):
+    limiter = RateLimiter(clock, random=lambda: 0.0)
+    for _ in range(int(FIRST_BURST)):
         limiter.observe(limiter.acquire(1), RateHeaders(level=1, size=900, drip=10, burst_limit=20))
     assert clock.sleeps == []
 
@@ -114,6 +114,7 @@ def test_full_speed_is_kept_while_the_bucket_has_room() -> None:
 def test_older_reply_never_lowers_the_level() -> None:
     """Replies of parallel requests overtake each other."""
     limiter = RateLimiter(FakeClock())
+    limiter.observe(limiter.acquire(1), RateHeaders(level=1, size=90, drip=1))
     first, second = limiter.acquire(10), limiter.acquire(10)
     limiter.observe(second, RateHeaders(level=60, size=90, drip=1))
     limiter.observe(first, RateHeaders(level=10, size=90, drip=1))

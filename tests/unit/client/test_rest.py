@@ -41,10 +41,14 @@ class Tokens:
 
 
 class Events:
-    """Remembers retries."""
+    """Remembers retries, and prices that were wrong."""
 
     def __init__(self) -> None:
         self.seen: list[RetryDetails] = []
+        self.prices: list[tuple[str, float, float]] = []
+
+    def mispriced(self, path: str, expected: float, charged: float) -> None:
+        self.prices.append((path, expected, charged))
 
     def retrying(self, details: RetryDetails) -> None:
         self.seen.append(details)
@@ -180,3 +184,16 @@ def test_no_request_or_error_shows_the_token() -> None:
     with pytest.raises(RequestRefused) as caught:
         setting.read()
     assert "access-1" not in repr(setting.transport.requests) + repr(caught.value) + repr(caught.value.fields)
+
+
+def test_other_price_than_worked_out_is_said_once_and_learned() -> None:
+    """The rules may change: what the server charges counts, for the totals and for the next request of that list."""
+    dear = json_reply(
+        {"@attributes": {}, "Sale": []}, headers={"X-LS-Api-Request-Cost": "2.5", "X-LS-Api-Bucket-Level": "2.5/90"}
+    )
+    setting = Setting(dear, dear)
+    for _ in range(2):
+        (page,) = setting.client.pages("Sale", envelope="Sale")
+        assert page.cost == 2.5
+    assert setting.events.prices == [("/API/V3/Account/7/Sale.json", 1.0, 2.5)]
+    assert setting.client.usage.drips == 5.0

@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 
 from airflow_provider_lightspeed.client.rate_limit import BucketSnapshot
-from airflow_provider_lightspeed.extract.meter import ASK_AFTER, Outlook, lasting
+from airflow_provider_lightspeed.extract.meter import ASK_AFTER, Outlook
 from airflow_provider_lightspeed.extract.plan import Job
 from airflow_provider_lightspeed.extract.run import extract
 from airflow_provider_lightspeed.extract.storage import Storage
-from airflow_provider_lightspeed.extract.summary import Paced, Progress
+from airflow_provider_lightspeed.extract.summary import Paced, Progress, lasting
 from airflow_provider_lightspeed.extract.window import RunFacts
 from airflow_provider_lightspeed.simulator.testing import SimulatorProcess
 from tests.fakes import client_of

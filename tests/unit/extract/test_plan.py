@@ -9,6 +9,7 @@ import pytest
 
 from airflow_provider_lightspeed.exceptions import InvalidArgument
 from airflow_provider_lightspeed.extract.plan import TRAILING_KEYS, Job, make_plan
+from airflow_provider_lightspeed.extract.slices import BEGINNING
 from airflow_provider_lightspeed.extract.window import Window
 from tests.fakes import NOON
 
@@ -33,8 +34,8 @@ def test_full_reads_filter_nothing() -> None:
 def test_append_reads_go_back_some_keys() -> None:
     """Keys are given before their rows become visible."""
     job = Job.of("InventoryLog")
-    assert make_plan(job, WINDOW, {}).filters == {}
-    assert make_plan(job, WINDOW, {"last_key": 5_000}).filters == {"inventoryLogID": f">,{5_000 - TRAILING_KEYS}"}
+    assert make_plan(job, WINDOW, {}).floor == BEGINNING
+    assert make_plan(job, WINDOW, {"last_key": 5_000}).floor == 5_000 - TRAILING_KEYS
 
 
 def test_reports_are_read_by_whole_days() -> None:

@@ -141,7 +141,7 @@ BAD_ARGUMENTS = [
     ({"columns": ["salesID"]}, r"columns: 'salesID'.*'saleID'"),
     ({"window_start": "2026-01-01"}, r"window_start: '2026-01-01' is not a time with an offset"),
     ({"relation_layout": "tables"}, r"relation_layout: 'tables'.*nested"),
-    ({"max_parallel_requests": 4}, r"max_parallel_requests: 4 is not supported"),
+    ({"max_parallel_requests": 0}, r"max_parallel_requests: found 0, allowed 1 and more"),
 ]
 
 
