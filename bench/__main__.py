@@ -17,6 +17,7 @@ from typing import Any, Final
 
 from airflow_provider_lightspeed.simulator.testing import SimulatorProcess
 from bench.halves import measured
+from bench.rivals.compare import compare
 
 SALES: Final = 200_000
 SHORT: Final = 20_000
@@ -68,14 +69,21 @@ def extract(*, short: bool) -> dict[str, Any]:
     }
 
 
-SCENARIOS: Final[dict[str, Callable[..., dict[str, Any]]]] = {"extract": extract}
+SCENARIOS: Final[dict[str, Callable[..., dict[str, Any]]]] = {"extract": extract, "rivals": compare}
 
 
 def main() -> None:
     """Print the results of one scenario as JSON."""
     options = argparse.ArgumentParser(prog="make bench", description=__doc__)
     options.add_argument("--short", action="store_true", help="fewer sales")
-    options.set_defaults(scenario="extract")
+    options.add_argument(
+        "--rivals",
+        dest="scenario",
+        action="store_const",
+        const="rivals",
+        default="extract",
+        help="the extract beside other tools instead",
+    )
     arguments = options.parse_args()
     print(json.dumps(SCENARIOS[arguments.scenario](short=arguments.short), indent=2))
 
