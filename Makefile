@@ -6,6 +6,9 @@ SHELL := /bin/sh
 PY  := .venv/bin/python
 PY2 := .venv-2.11/bin/python
 
+# The tools that `make bench` compares with, each in an environment of its own.
+RIVALS := $(patsubst bench/rivals/requirements-%.txt,.venv-rivals-%/.ready,$(wildcard bench/rivals/requirements-*.txt))
+
 # Folders are marked by name (tests/conftest.py): integration needs a real Postgres or S3 protocol, system runs Airflow's
 # own processes, browser drives Chromium.
 UNIT  := tests/unit tests/contract
@@ -22,6 +25,9 @@ help: ## Show this help
 
 .venv-2.11/.ready: uv.lock pyproject.toml tools/bootstrap.sh
 	@PYTHON="$(PYTHON)" sh tools/bootstrap.sh .venv-2.11 airflow-2
+
+.venv-rivals-%/.ready: bench/rivals/requirements-%.txt tools/bootstrap_rivals.sh | .venv/.ready
+	@sh tools/bootstrap_rivals.sh .venv-rivals-$* $<
 
 demo: .venv/.ready ## Simulator + Airflow 3.3: connect through OAuth, run the example DAG, print what it wrote
 	@$(PY) -m tools.demo
@@ -48,8 +54,9 @@ test-browser: .venv/.ready ## The pages in a real browser; pictures in artifacts
 	@sh tools/install_chromium.sh
 	LIGHTSPEED_SCREENSHOTS="$${LIGHTSPEED_SCREENSHOTS:-artifacts/browser}" $(PY) -m pytest tests/browser -m "not slow"
 
-bench: .venv/.ready ## Measure throughput, memory and start-up cost (BENCH_ARGS=--short for a quick look)
+bench: .venv/.ready $(RIVALS) ## Measure throughput, memory and start-up cost, also beside other tools (BENCH_ARGS=--short for a quick look)
 	@$(PY) -m bench $(BENCH_ARGS)
+	@$(PY) -m bench --rivals $(BENCH_ARGS)
 
 soak: .venv/.ready .venv-2.11/.ready ## Long proofs of the token ledger on both Airflows: load, failures, kills, saves (hours)
 	@sh tools/install_mariadb.sh
