@@ -58,13 +58,6 @@ class Transport(Protocol):
         """
 
 
-class _NoProxyAuth(requests.auth.AuthBase):
-    """Keeps ``~/.netrc`` from putting its own Authorization header over ours."""
-
-    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
-        return request
-
-
 class _SilentHTTP(HTTPConnection):
     """``http.client`` prints headers and bodies when somebody turns its debugging on; ours hold secrets."""
 
@@ -119,7 +112,10 @@ class RequestsTransport:
         adapter = _SilentAdapter(pool_maxsize=connections, max_retries=0)
         self._session.mount("https://", adapter)
         self._session.mount("http://", adapter)
-        self._session.auth = _NoProxyAuth()
+        # Proxies and certificates are taken from the environment once per host, not per request; ~/.netrc, which would
+        # put its own Authorization header over ours, never.
+        self._session.trust_env = False
+        self._environments: dict[tuple[str, str], dict[str, Any]] = {}
         self._session.headers.update({"User-Agent": USER_AGENT})
 
     def send(self, request: Request) -> Reply:
@@ -137,6 +133,7 @@ class RequestsTransport:
                 timeout=self._timeout,
                 allow_redirects=False,
                 stream=self._total is not None,
+                **self._environment(request.url),
             )
             body = reply.content if self._total is None else _within(reply, self._total)
         except requests.RequestException as error:
@@ -146,6 +143,14 @@ class RequestsTransport:
             raise Unreachable(msg, host=where.netloc, kind=type(error).__name__) from None
         headers: CaseInsensitiveDict[str] = reply.headers
         return Reply(reply.status_code, headers, body, reply.elapsed.total_seconds())
+
+    def _environment(self, url: str) -> dict[str, Any]:
+        """Return proxies and certificates that the environment names for a host (``HTTPS_PROXY``, ``NO_PROXY``, ...)."""
+        scheme, host, *_ = urlsplit(url)
+        if (scheme, host) not in self._environments:
+            found = requests.Session().merge_environment_settings(f"{scheme}://{host}/", {}, None, None, None)
+            self._environments[scheme, host] = {name: found[name] for name in ("proxies", "verify", "cert")}
+        return self._environments[scheme, host]
 
     def close(self) -> None:
         """Close the kept connections."""

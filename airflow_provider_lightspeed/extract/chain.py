@@ -20,12 +20,20 @@ from airflow_provider_lightspeed.extract.plan import Plan
 from airflow_provider_lightspeed.extract.slices import Board, Slice
 from airflow_provider_lightspeed.extract.window import Window
 
-#: Pages per batch at most: enough to amortise Arrow's cost per call, little enough to stay in the cache.
+#: Pages that wait for conversion at most, over all chains: enough to amortise Arrow's cost per call, and bounded memory.
 BATCH_PAGES: Final = 20
+#: Pages per batch that a chain may gather however many there are.
+LEAST_BATCH_PAGES: Final = 3
 #: Seconds after which a batch is stored, full or not: a crash costs what one chain reads in this time.
 STORE_EVERY: Final = 3.0
 
 Report = Mapping[tuple[str, str], int]
+
+
+class Running:
+    """A number that the reader writes and the chains read."""
+
+    count = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +47,7 @@ class Work:
     :param seconds: since the read began.
     :param done_paths: of a list below several parents: those that are stored already.
     :param stop: set when chains are to end after the page they are at.
+    :param running: how many chains there are now; they share the memory.
     """
 
     client: RSeriesClient
@@ -52,6 +61,7 @@ class Work:
     seconds: Callable[[], float]
     done_paths: frozenset[str] = frozenset()
     stop: threading.Event = field(default_factory=threading.Event)
+    running: Running = field(default_factory=Running)
 
 
 class Chain:
@@ -124,7 +134,8 @@ class Chain:
         is_path_whole = page.next_url is None
         if path is not None and is_path_whole:
             self._paths.append(path)
-        is_due = self._pages >= BATCH_PAGES or now - self._since >= STORE_EVERY
+        most = max(LEAST_BATCH_PAGES, BATCH_PAGES // max(1, self._work.running.count))
+        is_due = self._pages >= most or now - self._since >= STORE_EVERY
         if is_due and (path is None or is_path_whole):
             self._flush()
 

@@ -76,6 +76,7 @@ class Reader:
                     self._count(event)
                     self._pause_if_worth()
                 running += self._start(self._chains() - running)
+                self._work.running.count = running
         finally:
             self._work.stop.set()
             for thread in self._threads:
