@@ -103,7 +103,7 @@ _EXTRACT: Final = (
     ),
     Argument(("--columns",), {"metavar": "A,B", "help": "top-level columns to keep; default all"}),
     Argument(("--full",), {"action": "store_true", "help": "read everything and replace earlier commits"}),
-    Argument(("--no-progress",), {"action": "store_true", "help": "no progress on standard error, and no estimate"}),
+    Argument(("--no-progress",), {"action": "store_true", "help": "no progress on standard error"}),
     _OUTPUT,
 )
 _CONNECTION: Final = Argument(("conn_id",), {"help": "connection ID"})

@@ -177,4 +177,5 @@ class Reader:
                 raise event.error
         if any(not found.is_done for found in work.board.slices):
             usage = work.client.usage
-            raise Paused(seconds, rows=self._meter.rows, drips=usage.drips, requests=usage.requests)
+            rows = sum(found.rows for found in work.board.slices)
+            raise Paused(seconds, rows=rows, drips=usage.drips, requests=usage.requests)
