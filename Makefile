@@ -15,7 +15,7 @@ UNIT  := tests/unit tests/contract
 WHOLE := tests/integration tests/system
 JOBS  := -n auto --maxprocesses=4
 
-.PHONY: help demo ui test test-unit test-unit-2 test-system test-system-2 test-browser bench soak soak-short lint format types check-data clean
+.PHONY: help demo ui test test-unit test-unit-2 test-system test-system-2 test-browser bench bench-short soak soak-short lint format types check-data clean
 
 help: ## Show this help
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -54,9 +54,11 @@ test-browser: .venv/.ready ## The pages in a real browser; pictures in artifacts
 	@sh tools/install_chromium.sh
 	LIGHTSPEED_SCREENSHOTS="$${LIGHTSPEED_SCREENSHOTS:-artifacts/browser}" $(PY) -m pytest tests/browser -m "not slow"
 
-bench: .venv/.ready $(RIVALS) ## Measure throughput, memory and start-up cost, also beside other tools (BENCH_ARGS=--short for a quick look)
+bench: .venv/.ready $(RIVALS) ## Measure speed, pace, memory and start-up cost, also beside other tools (half an hour)
 	@$(PY) -m bench $(BENCH_ARGS)
-	@$(PY) -m bench --rivals $(BENCH_ARGS)
+
+bench-short: .venv/.ready ## The same in minutes, without the other tools
+	@$(PY) -m bench --short extract limits memory
 
 soak: .venv/.ready .venv-2.11/.ready ## Long proofs of the token ledger on both Airflows: load, failures, kills, saves (hours)
 	@sh tools/install_mariadb.sh

@@ -17,6 +17,9 @@ from typing import Any, Final
 
 from airflow_provider_lightspeed.simulator.testing import SimulatorProcess
 from bench.halves import measured
+from bench.limits import limits
+from bench.memory import memory
+from bench.pace import pace
 from bench.rivals.compare import compare
 
 SALES: Final = 200_000
@@ -69,23 +72,28 @@ def extract(*, short: bool) -> dict[str, Any]:
     }
 
 
-SCENARIOS: Final[dict[str, Callable[..., dict[str, Any]]]] = {"extract": extract, "rivals": compare}
+SCENARIOS: Final[dict[str, Callable[..., dict[str, Any]]]] = {
+    "extract": extract,
+    "limits": limits,
+    "pace": pace,
+    "memory": memory,
+    "rivals": compare,
+}
 
 
 def main() -> None:
-    """Print the results of one scenario as JSON."""
-    options = argparse.ArgumentParser(prog="make bench", description=__doc__)
-    options.add_argument("--short", action="store_true", help="fewer sales")
-    options.add_argument(
-        "--rivals",
-        dest="scenario",
-        action="store_const",
-        const="rivals",
-        default="extract",
-        help="the extract beside other tools instead",
-    )
+    """Print the results as JSON, one key per scenario."""
+    options = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
+    options.add_argument("--short", action="store_true", help="fewer rows")
+    options.add_argument("scenarios", nargs="*", metavar="SCENARIO", help=f"of {', '.join(SCENARIOS)}; default all")
     arguments = options.parse_args()
-    print(json.dumps(SCENARIOS[arguments.scenario](short=arguments.short), indent=2))
+    if unknown := set(arguments.scenarios) - set(SCENARIOS):
+        options.error(f"unknown scenario {', '.join(sorted(unknown))}; known: {', '.join(SCENARIOS)}")
+    results = {}
+    for name in arguments.scenarios or SCENARIOS:
+        print(f"{name} ...", file=sys.stderr, flush=True)
+        results[name] = SCENARIOS[name](short=arguments.short)
+    print(json.dumps(results, indent=2))
 
 
 if __name__ == "__main__":
