@@ -54,7 +54,8 @@ def test_deferred_extract_frees_its_slot_loses_no_row_and_no_time(
             # Beside the pages: the account, whose answer dates the window, and the list's last key.
             beside = [path for path in asked if "Sale.json" not in path or "sort=-" in path]
             assert len(beside) == 2, beside
-            assert len(asked) - 2 == pages, [path for path in asked if "after=" not in path]
+            # A read that is cut into chains near its end pays for about one page twice.
+            assert pages <= len(asked) - 2 <= 1.02 * pages, [path for path in asked if "after=" not in path]
             files = json.loads((tmp_path / "lake" / kind / "Sale" / "_manifest.json").read_bytes())["files"]
             rows = [pq.read_table(tmp_path / "lake" / kind / "Sale" / file["path"])["saleID"] for file in files]
             keys = [key for column in rows for key in column.to_pylist()]
