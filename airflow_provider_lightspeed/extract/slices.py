@@ -54,9 +54,9 @@ class Board:
         self._lock = threading.Lock()
 
     def claim(self) -> Slice | None:
-        """Return a slice that nobody reads yet, lowest keys first."""
+        """Return a slice that nobody reads yet, lowest keys first; also one whose rows are stored to its end."""
         with self._lock:
-            waiting = [found for found in self.slices if not found.is_claimed and not found.is_done]
+            waiting = [found for found in self.slices if not found.is_claimed]
             if not waiting:
                 return None
             chosen = min(waiting, key=lambda found: found.after)
@@ -70,8 +70,8 @@ class Board:
             if kept:
                 found.reached = keys[kept - 1]
                 found.rows += kept
-            if kept < len(keys):
-                found.is_done = True
+            if found.upto is not None and kept < len(keys):
+                found.reached, found.is_done = found.upto, True
             return kept
 
     def finish(self, found: Slice) -> None:
@@ -138,12 +138,13 @@ def uncovered(stored: Sequence[Any], floor: int) -> list[Slice]:
             runs[-1].append(segment)
         else:
             runs.append([segment])
-    slices = []
+    slices, ends = [], {segment.upto for segment in stored if segment.is_end}
     if not runs or runs[0][0].after > floor:
         slices.append(Slice(floor, runs[0][0].after if runs else None))
     for place, run in enumerate(runs):
         end = runs[place + 1][0].after if place + 1 < len(runs) else None
-        whole = run[-1].is_end or run[-1].upto == end
+        # Where others begin behind an end, rows were added after it: what lies between has not been read.
+        whole = end is None and run[-1].upto in ends
         slices.append(Slice(run[0].after, end, run[-1].upto, tuple(run), is_done=whole))
     return slices
 
