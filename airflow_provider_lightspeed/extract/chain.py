@@ -15,6 +15,7 @@ from airflow_provider_lightspeed.client.rest import Page, RSeriesClient
 from airflow_provider_lightspeed.extract.checks import check_filters, check_window, children
 from airflow_provider_lightspeed.extract.files import StagedFiles
 from airflow_provider_lightspeed.extract.journal import Segment
+from airflow_provider_lightspeed.extract.lookups import Table
 from airflow_provider_lightspeed.extract.pages import path_pages, slice_pages
 from airflow_provider_lightspeed.extract.plan import Plan
 from airflow_provider_lightspeed.extract.slices import Board, Slice
@@ -30,16 +31,11 @@ STORE_EVERY: Final = 3.0
 Report = Mapping[tuple[str, str], int]
 
 
-class Running:
-    """A number that the reader writes and the chains read."""
-
-    count = 1
-
-
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Work:
     """What all chains of a read share.
 
+    :param plan: of the chains that begin from now on.
     :param new_converter: makes a converter; each chain has its own.
     :param store: keeps a batch durably; ``None``: nothing is stored.
     :param replay: yields the rows of stored segments.
@@ -47,6 +43,7 @@ class Work:
     :param seconds: since the read began.
     :param done_paths: of a list below several parents: those that are stored already.
     :param stop: set when chains are to end after the page they are at.
+    :param tables: related lists, put into the rows of chains that begin from now on.
     :param running: how many chains there are now; they share the memory.
     """
 
@@ -61,7 +58,8 @@ class Work:
     seconds: Callable[[], float]
     done_paths: frozenset[str] = frozenset()
     stop: threading.Event = field(default_factory=threading.Event)
-    running: Running = field(default_factory=Running)
+    tables: tuple[Table, ...] = ()
+    running: int = 1
 
 
 class Chain:
@@ -75,6 +73,8 @@ class Chain:
         self, work: Work, found: Slice, *, passed: Callable[[Page, int], None], set_aside: Callable[[Report], None]
     ) -> None:
         self._work = work
+        self._plan = work.plan
+        self._tables = work.tables
         self._slice = found
         self._passed = passed
         self._set_aside = set_aside
@@ -103,9 +103,11 @@ class Chain:
         for page, keys, path in self._wire():
             is_whole = path is None or page.next_url is None
             kept = page.records if keys is None else page.records[: work.board.admit(found, keys)]
-            check_window(work.plan, work.window, kept)
-            check_filters(work.plan, kept)
-            records = children(work.plan, kept)
+            check_window(self._plan, work.window, kept)
+            check_filters(self._plan, kept)
+            for table in self._tables:
+                table.attach(kept)
+            records = children(self._plan, kept)
             self._take(page, records, path)
             self._passed(page, len(records))
             if found.is_done or work.stop.is_set():
@@ -118,11 +120,11 @@ class Chain:
     def _wire(self) -> Iterator[tuple[Page, list[int] | None, str | None]]:
         """Yield the slice's pages with their keys; those of a list below several parents with their path."""
         work, found = self._work, self._slice
-        if work.plan.key is not None:
-            for page, keys in slice_pages(work.client, work.plan, found.reached, found.upto):
+        if self._plan.key is not None:
+            for page, keys in slice_pages(work.client, self._plan, found.reached, found.upto):
                 yield page, keys, None
         else:
-            for path, page in path_pages(work.client, work.plan, skip=work.done_paths):
+            for path, page in path_pages(work.client, self._plan, skip=work.done_paths):
                 yield page, None, path
 
     def _take(self, page: Page, records: list[dict[str, Any]], path: str | None) -> None:
@@ -134,7 +136,7 @@ class Chain:
         is_path_whole = page.next_url is None
         if path is not None and is_path_whole:
             self._paths.append(path)
-        most = max(LEAST_BATCH_PAGES, BATCH_PAGES // max(1, self._work.running.count))
+        most = max(LEAST_BATCH_PAGES, BATCH_PAGES // max(1, self._work.running))
         is_due = self._pages >= most or now - self._since >= STORE_EVERY
         if is_due and (path is None or is_path_whole):
             self._flush()
@@ -151,13 +153,13 @@ class Chain:
             self._set_aside(new)
         if self._out is not None:
             self._out.write(batch)
-        self._after = found.reached if work.plan.key is not None else self._after + len(self._paths)
+        self._after = found.reached if self._plan.key is not None else self._after + len(self._paths)
         self._waiting, self._pages, self._paths = [], 0, []
 
     def _segment(self, new: Report) -> Segment:
         found = self._slice
         set_aside = tuple((path, reason, count) for (path, reason), count in sorted(new.items()))
-        if self._work.plan.key is None:
+        if self._plan.key is None:
             upto = self._after + len(self._paths)
             return Segment("", self._after, upto, 0, paths=tuple(self._paths), set_aside=set_aside)
         is_end = found.is_done and found.upto is None

@@ -125,11 +125,11 @@ def make_plan(job: Job, window: Window, state: Mapping[str, Any]) -> Plan:
     :raises InvalidArgument: the job asks for what its strategy cannot do.
     """
     plan = _plan(job, window, state)
-    return replace(plan, key=_key(plan))
+    return replace(plan, key=key_of(plan))
 
 
-def _key(plan: Plan) -> str | None:
-    """The primary key, if the list can be sorted and cut by it and nobody else filters on it."""
+def key_of(plan: Plan) -> str | None:
+    """Return the primary key, if the list can be sorted and cut by it and nobody else filters on it."""
     resource, name = plan.resource, plan.resource.primary_key
     if resource.parents or name is None or name not in resource.sortable or name in plan.filters:
         return None

@@ -10,11 +10,12 @@ import queue
 import threading
 from collections import Counter
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 from airflow_provider_lightspeed.client.rest import Page
 from airflow_provider_lightspeed.exceptions import LightspeedError
 from airflow_provider_lightspeed.extract.chain import Chain, Report, Work
+from airflow_provider_lightspeed.extract.lookups import cheapest
 from airflow_provider_lightspeed.extract.meter import ASK_AFTER, Meter, Outlook
 from airflow_provider_lightspeed.extract.pages import last_key
 from airflow_provider_lightspeed.extract.pause import Paused, PausePolicy
@@ -54,7 +55,9 @@ class Reader:
         self._threads: list[threading.Thread] = []
         self._lock = threading.Lock()
         self._page_seconds = 0.0
-        self._has_asked = work.board.last is not None
+        self._has_asked = False
+        #: The first rows, as they came with all relations loaded.
+        self._sample: list[dict[str, Any]] = []
         #: Values kept in ``_extra`` by this read, by (path, reason).
         self.set_aside: Counter[tuple[str, str]] = Counter()
 
@@ -76,7 +79,7 @@ class Reader:
                     self._count(event)
                     self._pause_if_worth()
                 running += self._start(self._chains() - running)
-                self._work.running.count = running
+                self._work.running = running
         finally:
             self._work.stop.set()
             for thread in self._threads:
@@ -132,28 +135,45 @@ class Reader:
         page = event.page
         weight = 0.2 if self._page_seconds else 1.0
         self._page_seconds += weight * (page.seconds - self._page_seconds)
-        if not self._has_asked and page.next_url and self._meter.pages + 1 >= ASK_AFTER:
-            self._has_asked = True
-            self._survey()
+        if not self._has_asked:
+            self._sample += page.records
+            if page.next_url and self._meter.pages + 1 >= ASK_AFTER:
+                self._has_asked = True
+                self._survey()
+                self._sample = []
         is_last = page.next_url is None and self._work.board.open_slices() <= 1 and not self._work.plan.resource.parents
         self._meter.passed(event.rows, self._outlook(page.cost), is_last=is_last)
 
     def _survey(self) -> None:
-        """Spend one request on the list's last key: how much is left decides how it is read."""
+        """Spend a request on the list's last key: how much is left decides how it is read."""
         work = self._work
         if work.plan.key is None:
             return
         try:
-            work.board.last = last_key(work.client, work.plan)
+            if work.board.last is None:
+                work.board.last = last_key(work.client, work.plan)
+            self._choose_plan()
         except LightspeedError:
-            return  # an estimate is not worth an error; if it was a serious one, the next page meets it too
+            pass  # an estimate is not worth an error; if it was a serious one, the next page meets it too
         outlook = self._outlook(work.plan.cost)
         if outlook is not None:
+            names = ", ".join(table.name for table in work.tables)
             log.info(
-                "%s: plan: %.0f more requests, %.1f drips, >= %s at %g drips/s, in %d chain(s) of at most %d",
+                "%s: plan: %.0f more requests, %.1f drips, >= %s at %g drips/s, in %d chain(s) of at most %d%s",
                 work.plan.resource.name, outlook.requests, outlook.drips, lasting(outlook.seconds),
                 work.client.bucket().drip, self._chains(), self._most_chains,
+                f"; {names} from their own lists, which costs less than loading them" if names else "",
             )  # fmt: skip
+
+    def _choose_plan(self) -> None:
+        """Read relations from their own lists where that is cheaper. Not if each pause would have to read them again."""
+        work, left = self._work, self._work.board.pages_left()
+        if left is None or self._pause is not None:
+            return
+        plan, tables = cheapest(work.client, work.plan, self._sample, left)
+        if tables:
+            work.plan, work.tables = plan, tuple(tables)
+            work.board.cut_here()
 
     def _outlook(self, cost: float) -> Outlook | None:
         left = self._work.board.pages_left()

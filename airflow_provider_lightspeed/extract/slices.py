@@ -108,6 +108,14 @@ class Board:
             self.slices += [Slice(mark, end) for mark, end in zip(marks, ends, strict=False)]
             return len(marks)
 
+    def cut_here(self) -> None:
+        """End all slices that are being read where they are; what follows becomes slices of their own."""
+        with self._lock:
+            for found in [each for each in self.slices if each.is_claimed and not each.is_done]:
+                if found.upto is None or found.reached < found.upto:
+                    self.slices.append(Slice(found.reached, found.upto))
+                    found.upto = found.reached
+
     def _left(self, found: Slice) -> float:
         if found.is_done or self.last is None:
             return 0.0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -19,7 +20,11 @@ class SortedList:
 
     rows: list[Row]
     keys: list[list[Any]]
-    places: dict[str, int]
+
+    def between(self, low: int, high: int) -> SortedList:
+        """Return the part of an ascending list whose primary keys lie from ``low`` to ``high``."""
+        start, stop = bisect_left(self.keys, [low]), bisect_right(self.keys, [high])
+        return SortedList(self.rows[start:stop], self.keys[start:stop])
 
 
 def limit_of(params: Mapping[str, str]) -> int:
@@ -56,7 +61,7 @@ def sorted_list(listed: ListSpec, rows: list[Row], sort: tuple[str, bool]) -> So
         else:
             rows = sorted(rows, key=lambda row: (row.get(field) or "", row[primary]), reverse=reverse)
             keys = [[row.get(field) or "", row[primary]] for row in rows]
-    return SortedList(rows, keys, {queries.encode_cursor(key): place for place, key in enumerate(keys)})
+    return SortedList(rows, keys)
 
 
 def span(result: SortedList, params: Mapping[str, str], sort: tuple[str, bool], limit: int) -> tuple[int, int]:
@@ -66,11 +71,10 @@ def span(result: SortedList, params: Mapping[str, str], sort: tuple[str, bool], 
         text = params.get(name)
         if text is None:
             continue
-        place = result.places.get(text)
-        if place is None:  # the row has moved or gone since: the place where it would be
-            wanted = queries.decode_cursor(text, len(result.keys[0]) if result.keys else 1)
-            ahead = [key > wanted if sort[1] else key < wanted for key in result.keys]
-            place = sum(ahead) - (1 if name == "after" else 0)
+        wanted = queries.decode_cursor(text, len(result.keys[0]) if result.keys else 1)
+        ahead = sum(key > wanted for key in result.keys) if sort[1] else bisect_left(result.keys, wanted)
+        # A row that has moved or gone since: the place where it would be.
+        place = ahead if result.keys[ahead : ahead + 1] == [wanted] else ahead - (name == "after")
         if name == "after":
             return min(place + 1, total), min(place + 1 + limit, total)
         return max(place - limit, 0), max(place, 0)

@@ -120,6 +120,29 @@ def parse_condition(listed: ListSpec, loaded: frozenset[str], name: str, text: s
     return Condition(relation, spec, spec.name if spec else inner, operator, values)
 
 
+def key_range(listed: ListSpec, filters: Mapping[str, str]) -> tuple[int, int] | None:
+    """Return the first and last primary key that a filter on it admits, if it is a range of whole numbers.
+
+    Such a part of a sorted list is found without looking at every row, as a database finds it by its index.
+    """
+    name = listed.primary_key or ""
+    spec = listed.entity.find(name)
+    if name not in filters or spec is None or spec.type != "integer":
+        return None
+    condition = parse_condition(listed, frozenset(), name, filters[name])
+    if condition.operator not in RANGES or any(value != int(value) for value in condition.values):
+        return None
+    first, last = int(condition.values[0]), int(condition.values[-1])
+    end = 10**18
+    return {
+        ">": (first + 1, end),
+        ">=": (first, end),
+        "<": (-end, last - 1),
+        "<=": (-end, last),
+        "><": (first, last),
+    }[condition.operator]
+
+
 def _operator(text: str) -> tuple[str, tuple[str, ...]]:
     for operator in _OPERATORS:
         if text.startswith(f"{operator},"):

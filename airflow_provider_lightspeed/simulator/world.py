@@ -271,8 +271,13 @@ class World:
         if cached in self._results:
             self._results.move_to_end(cached)
             return self._results[cached]
-        rows = self._filtered(listed, parents, params, filters, frozenset(relations), ors)
-        result = sorted_list(listed, rows, sort)
+        keys = queries.key_range(listed, filters) if sort == (listed.primary_key, False) else None
+        if keys:
+            rest = {name: text for name, text in params.items() if name != listed.primary_key}
+            result = self._result(listed, parents, rest, relations, ors, sort).between(*keys)
+        else:
+            rows = self._filtered(listed, parents, params, filters, frozenset(relations), ors)
+            result = sorted_list(listed, rows, sort)
         self._results[cached] = result
         if len(self._results) > _KEPT_RESULTS:
             self._results.popitem(last=False)
