@@ -9,7 +9,7 @@ beyond our own requests is theirs.
 with the room that is left: everybody who follows this law sees the same level and so gets the same pace, and together
 they come to rest where their sum is what drips out (:meth:`Pacer.pace`). A neighbour who fills the bucket to the brim
 and retries at every refusal leaves no room at all; then the only chance is the moment at which the level sinks below the
-brim, which the last reply tells (:class:`_Brim`).
+brim, which the last reply tells (:mod:`..client.brim`).
 """
 
 from __future__ import annotations
@@ -19,11 +19,10 @@ from collections import deque
 from dataclasses import dataclass, replace
 from typing import Final
 
+from airflow_provider_lightspeed.client.brim import AT_THE_BRIM, Brim
+from airflow_provider_lightspeed.client.bucket import MEMORY, LeakyBucket
 from airflow_provider_lightspeed.client.rate_headers import RateHeaders
 
-#: What the smallest account has: 90, draining 1 per second; the first reply says what this one has.
-DEFAULT_SIZE: Final = 90.0
-DEFAULT_DRIP: Final = 1.0
 #: The burst limit of the documented sample; replies say what it is.
 DEFAULT_BURST: Final = 20.0
 #: The share of a burst window that all senders together should use.
@@ -41,52 +40,11 @@ USE_UP: Final = 2.0
 #: Strangers below this share of the drip are noise; from ``COMPANY`` on they are company.
 NOISE: Final = 0.04
 COMPANY: Final = 0.3
-#: Seconds over which the strangers' rate is averaged, and over which it is believed while nothing is heard.
-MEMORY: Final = 5.0
-BELIEF: Final = 60.0
 #: Without room in sight, a request is tried after so many seconds, or after ``PATIENCE`` times its own drain time.
 LONGEST_WAIT: Final = 10.0
 PATIENCE: Final = 30.0
-#: At the brim: seconds after a refusal before the next try, and how far behind the brim's crossing a try is aimed.
+#: Seconds after a refusal by the bucket before the next try.
 RETREAT: Final = 10.0
-#: Seconds after which trying at the brim gives way to waiting for room again.
-AT_THE_BRIM: Final = 300.0
-AIM: Final = 0.004
-#: How late behind a crossing a try may still be sent: timers wake late.
-LATE: Final = 0.03
-
-
-@dataclass(frozen=True, slots=True)
-class LeakyBucket:
-    """A bucket's level at a moment.
-
-    :param level: units in it at ``at``; may exceed ``size``, because the request that overflows is served.
-    :param drip: units that leave per second.
-    :param at: monotonic seconds.
-    """
-
-    level: float = 0.0
-    size: float = DEFAULT_SIZE
-    drip: float = DEFAULT_DRIP
-    at: float = 0.0
-
-    def drained(self, now: float, *, inflow: float = 0.0) -> LeakyBucket:
-        """Return the bucket at ``now``; time that runs backwards drains nothing.
-
-        :param inflow: units per second that others pour in.
-        """
-        passed = max(0.0, now - self.at)
-        return replace(self, level=max(0.0, self.level - passed * (self.drip - inflow)), at=max(now, self.at))
-
-    def after(self, cost: float, now: float) -> LeakyBucket:
-        """Return the bucket once ``cost`` has been poured in at ``now``."""
-        bucket = self.drained(now)
-        return replace(bucket, level=bucket.level + cost)
-
-    def wait_for(self, cost: float, now: float) -> float:
-        """Return the seconds until ``cost`` fits below ``size``; a cost above ``size`` waits for an empty bucket."""
-        over = self.drained(now).level + min(cost, self.size) - self.size
-        return max(0.0, over / self.drip) if self.drip > 0 else (0.0 if over <= 0 else 1.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,28 +70,6 @@ class _Reading:
     spent: float
 
 
-@dataclass(frozen=True, slots=True)
-class _Brim:
-    """The last reading while somebody keeps the bucket at its brim, and by how much that neighbour overfills it.
-
-    The level sinks steadily between jumps, so it crosses the brim at known moments: once ``crossing`` for what is in
-    it, later by ``unit / drip`` for each request that the neighbour gets in before us.
-    """
-
-    level: float
-    at: float
-    unit: float
-    until: float
-
-    def crossing(self, bucket: LeakyBucket, earliest: float) -> float:
-        """Return the first moment from ``earliest`` on at which the level falls below the brim."""
-        first = self.at + (self.level - bucket.size) / bucket.drip
-        step = self.unit / bucket.drip
-        if first >= earliest or step <= 0:
-            return max(first, earliest)
-        return first + math.ceil((earliest - first) / step) * step
-
-
 class Pacer:
     """Tells how long to wait before the next request of one process, and learns from every reply. Not safe among threads.
 
@@ -157,7 +93,7 @@ class Pacer:
         self._others, self._others_at = 0.0, now
         self._ramp, self._ramp_at = FIRST_BURST, now
         self._blocked_until = now + delay
-        self._brim: _Brim | None = None
+        self._brim: Brim | None = None
         self._refusals = 0
 
     # -- what holds now ----------------------------------------------------------------------------------------------
@@ -173,15 +109,8 @@ class Pacer:
         return self._burst * BURST_SHARE
 
     def bucket(self, now: float) -> LeakyBucket:
-        """Return the estimate at ``now``. What was last known of the strangers is believed less and less.
-
-        Nobody can pour in more than drips out for long: the bucket will be full, and refuse it.
-        """
-        last, drip = self._bucket, self._bucket.drip
-        passed = max(0.0, now - last.at)
-        steady, excess = min(self.strangers, drip), max(0.0, self.strangers - drip)
-        poured = steady * BELIEF * (1 - math.exp(-passed / BELIEF)) + excess * MEMORY * (1 - math.exp(-passed / MEMORY))
-        return replace(last, level=max(0.0, last.level - drip * passed + poured), at=max(now, last.at))
+        """Return the estimate at ``now``."""
+        return self._bucket.drained(now, inflow=self.strangers)
 
     def room(self, now: float) -> float:
         """Return the units that may still be poured in, beyond the reserve."""
@@ -209,7 +138,7 @@ class Pacer:
             # One probe first: its reply says whose the bucket is.
             gates.append(0.05)
         elif self._brim is not None:
-            gates.append(self._brim_wait(cost, now))
+            gates.append(self._brim.wait(self._bucket, cost, self._sent[-1] if self._sent else now, now))
         else:
             gates.append(self._bucket_wait(cost, now))
         return max(0.0, *gates)
@@ -226,13 +155,6 @@ class Pacer:
             return max(0.0, min(probe, max(0.05, -room / drip)))
         pace = self.pace(room)
         return min(max(0.0, last + cost / pace - now), max(0.0, probe)) if pace < math.inf else 0.0
-
-    def _brim_wait(self, cost: float, now: float) -> float:
-        """Half the drip is a fair share beside one neighbour; and the brim's next crossing is the moment."""
-        assert self._brim is not None
-        last = self._sent[-1] if self._sent else now
-        earliest = max(now, last + (2 * cost / self._bucket.drip if self._brim.unit else 0.0))
-        return self._brim.crossing(self._bucket, earliest - LATE) + AIM - now
 
     def _burst_wait(self, now: float) -> float:
         while self._sent and len(self._sent) > 1 and self._sent[0] <= now - BURST_WINDOW:
@@ -326,21 +248,13 @@ class Pacer:
         self._blocked_until = max(self._blocked_until, now + RETREAT)
         self._refusals += 1
         if headers.level is not None:
-            self._measure_brim(ticket, headers.level, now)
-
-    def _measure_brim(self, ticket: Ticket, level: float, now: float) -> None:
-        """Note where the level stands after a refusal, and what the neighbour pours in at a time."""
-        brim = self._brim or _Brim(level, ticket.sent, ticket.cost, now + AT_THE_BRIM)
-        poured = level - (brim.level - (ticket.sent - brim.at) * self._bucket.drip)
-        jumps = max(1, round(poured / brim.unit))
-        unit = poured / jumps if poured > 0 else brim.unit
-        if self._refusals >= 2:
+            brim = self._brim or Brim(headers.level, ticket.sent, ticket.cost, now + AT_THE_BRIM)
             # Not once was there room since the refusal before: waiting for it does not help.
-            self._brim = replace(brim, level=level, at=ticket.sent, unit=unit)
+            self._brim = brim.refused(headers.level, ticket.sent, self._bucket.drip) if self._refusals >= 2 else None
 
     def _watch_brim(self, level: float, ticket: Ticket, now: float) -> None:
         """Note what a request that was served tells: room, and all is well again; or when the brim is crossed next."""
         if level - ticket.cost < self._bucket.size - 2 * self._dearest:
             self._refusals, self._brim = 0, None
         elif self._brim is not None:
-            self._brim = replace(self._brim, level=level, at=ticket.sent) if now < self._brim.until else None
+            self._brim = self._brim.served(level, ticket.sent) if now < self._brim.until else None

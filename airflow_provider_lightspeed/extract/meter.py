@@ -3,7 +3,7 @@
 Nothing in a page says how many follow, and a ``count`` costs ten pages. But lists come in ascending order of their
 primary key, so the share of the key range that has been passed tells how far a read is, once the last key is known.
 That takes one request (the same list, backwards, one row), which is spent only on a read that has proved to be long:
-after ``ASK_AFTER`` pages. Without a numeric primary key to sort by, and for lists below several parents, the end stays
+after ``ASK_AFTER`` pages, sooner where it takes the bucket no time to take it. Without a numeric primary key to sort by, and for lists below several parents, the end stays
 unknown.
 
 It is an estimate: gaps in the keys (deleted rows, filters) make it uneven. The pages to come take as long as the newest
@@ -23,7 +23,7 @@ from airflow_provider_lightspeed.client.rest import RSeriesClient
 from airflow_provider_lightspeed.clock import Clock
 from airflow_provider_lightspeed.extract.summary import Progress
 
-#: Pages after which a read counts as long.
+#: Pages after which a read counts as long, on an account that drips one unit a second; on a faster one, sooner.
 ASK_AFTER: Final = 5
 #: The newest pages, whose pace is taken for the rest.
 NEWEST: Final = 30

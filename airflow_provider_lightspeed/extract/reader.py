@@ -137,7 +137,7 @@ class Reader:
         self._page_seconds += weight * (page.seconds - self._page_seconds)
         if not self._has_asked:
             self._sample += page.records
-            if page.next_url and self._meter.pages + 1 >= ASK_AFTER:
+            if page.next_url and (self._meter.pages + 1) * max(1.0, self._work.client.bucket().drip) >= ASK_AFTER:
                 self._has_asked = True
                 self._survey()
                 self._sample = []

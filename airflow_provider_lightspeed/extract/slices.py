@@ -17,7 +17,7 @@ from airflow_provider_lightspeed.client.query import PAGE_SIZE
 #: Below the first key: nothing has been read.
 BEGINNING: Final = -1
 #: Pages that a stretch must have left to be worth cutting: each cut costs about half a page read twice.
-WORTH_CUTTING: Final = 10.0
+WORTH_CUTTING: Final = 4.0
 
 
 @dataclass(slots=True)

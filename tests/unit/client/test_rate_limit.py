@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import threading
+from dataclasses import replace
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airflow_provider_lightspeed.client.pacing import FIRST_BURST, LeakyBucket
+from airflow_provider_lightspeed.client.bucket import MEMORY, LeakyBucket
+from airflow_provider_lightspeed.client.pacing import FIRST_BURST
 from airflow_provider_lightspeed.client.rate_headers import RateHeaders
 from airflow_provider_lightspeed.client.rate_limit import RateLimiter
 from tests.fakes import FakeClock
@@ -25,19 +27,14 @@ def test_draining_in_steps_is_draining_at_once(first: float, second: float, leve
     assert bucket.drained(b).level >= 0
 
 
-@given(costs, st.floats(0, 200), st.floats(0.1, 10))
-def test_after_the_wait_the_cost_fits(cost: float, level: float, drip: float) -> None:
-    """No longer and no shorter than needed."""
-    bucket = LeakyBucket(level, 90, drip, 0)
-    wait = bucket.wait_for(cost, 0)
-    assert bucket.drained(wait).level + cost <= 90 + 1e-6
-    if wait > 1e-6:
-        assert bucket.drained(wait * 0.99).level + cost > 90
-
-
-def test_cost_above_the_size_waits_for_an_empty_bucket() -> None:
-    """It could never fit; the server lets the last request overflow."""
-    assert LeakyBucket(30, 90, 1, 0).wait_for(200, 0) == 30
+@given(times, st.floats(0, 200), st.floats(0.1, 10), st.floats(0, 50))
+def test_strangers_never_raise_the_estimate_by_more_than_they_can(
+    passed: float, level: float, drip: float, inflow: float
+) -> None:
+    """What exceeds the drip dies away, and what is heard of nobody any more is believed less and less."""
+    alone, beside = (LeakyBucket(level, 90, drip, 0).drained(passed, inflow=rate).level for rate in (0.0, inflow))
+    assert alone <= beside <= level + inflow * passed + 1e-6
+    assert beside <= level + max(0.0, inflow - drip) * MEMORY + 1e-6
 
 
 def test_time_running_backwards_drains_nothing() -> None:
@@ -72,7 +69,7 @@ class Server:
         if bucket.level >= bucket.size or count > self.burst:
             self.refusals += 1
         else:
-            bucket = bucket.after(cost, now)
+            bucket = replace(bucket, level=bucket.level + cost)
         self.bucket = bucket
         return {
             "X-LS-API-Bucket-Level": f"{bucket.level}/{bucket.size}",
