@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import orjson
@@ -16,6 +17,9 @@ import s3fs
 from moto.server import ThreadedMotoServer
 
 from airflow_provider_lightspeed.exceptions import ServerFault, StorageError
+from airflow_provider_lightspeed.extract import chain
+from airflow_provider_lightspeed.extract import run as run_module
+from airflow_provider_lightspeed.extract.commit import STALE, Dataset
 from airflow_provider_lightspeed.extract.plan import Job
 from airflow_provider_lightspeed.extract.run import extract
 from airflow_provider_lightspeed.extract.storage import Storage
@@ -91,3 +95,29 @@ def test_missing_bucket_is_found_out_before_fetching(bucket: s3fs.S3FileSystem, 
     with pytest.raises(StorageError, match="no-such-bucket"):
         run(simulator, bucket, "no-such-bucket/x")
     assert simulator.audit("api")["requests"] == []
+
+
+def test_retry_on_another_worker_goes_on_from_the_bucket(
+    bucket: s3fs.S3FileSystem, simulator: SimulatorProcess, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What the first try stored is not asked for again, and gone after the commit."""
+    monkeypatch.setattr(chain, "STORE_EVERY", 0.0)
+    monkeypatch.setattr(run_module, "STORE_EVERY", 0.0)
+    simulator.faults({"action": "status", "status": 500, "path": "/Sale", "nth": 3, "count": 1})
+    with pytest.raises(ServerFault):
+        run(simulator, bucket, "lake/resumed", attempts=1)
+    simulator.clear_audit()
+    run(simulator, bucket, "lake/resumed", attempt="2")
+    assert len([entry for entry in simulator.audit("api")["requests"] if "/Sale.json" in entry["path"]]) == 1
+    assert pq.read_table(live(bucket, "lake/resumed"), filesystem=bucket).num_rows == len(simulator.truth("Sale"))
+    assert bucket.find("lake/resumed/_staging") == []
+
+
+def test_stale_staging_in_a_bucket_is_swept(bucket: s3fs.S3FileSystem) -> None:
+    """An object store tells an object's age as well."""
+    storage = Storage(bucket, "lake/stale")
+    storage.write("_staging/Sale/dead/1/0.parquet", b"rows")
+    now = datetime.now(UTC)
+    assert Dataset(storage, "Sale").sweep_stale(now) == 0
+    assert Dataset(storage, "Sale").sweep_stale(now + STALE + timedelta(minutes=1)) == 1
+    assert storage.names("_staging") == []

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import threading
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from airflow_provider_lightspeed.arrow.parquet import FileStats
 from airflow_provider_lightspeed.exceptions import StorageError
 from airflow_provider_lightspeed.extract.commit import (
     KEEP_SUPERSEDED,
+    STALE,
     Commit,
     Dataset,
     fingerprint,
@@ -192,3 +194,13 @@ def test_names_of_runs_and_queries_are_stable() -> None:
     assert owner_of("dag|task|run|-1") == owner_of("dag|task|run|-1") != owner_of("dag|task|run|0")
     assert fingerprint({"a": 1, "b": 2}) == fingerprint({"b": 2, "a": 1})
     assert fingerprint({"resource": "Sale"}) == "2110d12030d0"
+
+
+def test_what_nobody_takes_up_is_swept_after_a_week(lake: Lake) -> None:
+    """Runs that were never tried again leave staged files; other runs' newer ones are theirs."""
+    old, new = lake.stage("dead", "1"), lake.stage("alive", "1")
+    now = datetime.now(UTC)
+    week_ago = (now - STALE - timedelta(minutes=1)).timestamp()
+    os.utime(old.path, (week_ago, week_ago))
+    assert lake.dataset.sweep_stale(now) == 1
+    assert (Path(old.path).exists(), Path(new.path).exists()) == (False, True)
