@@ -102,6 +102,8 @@ _EXTRACT: Final = (
         {"action": "append", "metavar": "FIELD=VALUE", "help": "a condition, such as 'total=>,100'; repeatable"},
     ),
     Argument(("--columns",), {"metavar": "A,B", "help": "top-level columns to keep; default all"}),
+    Argument(("--exclude-columns",), {"metavar": "A,B.C", "help": "columns to leave out, nested ones dotted"}),
+    Argument(("--hash-columns",), {"metavar": "A,B.C", "help": "columns to hash, salted with [lightspeed] hash_salt"}),
     Argument(("--full",), {"action": "store_true", "help": "read everything and replace earlier commits"}),
     Argument(("--no-progress",), {"action": "store_true", "help": "no progress on standard error"}),
     _OUTPUT,

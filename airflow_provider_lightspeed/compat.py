@@ -19,6 +19,8 @@ from airflow.providers.common.compat.sdk import (
 )
 from airflow.providers.common.compat.version_compat import AIRFLOW_V_3_0_PLUS
 
+from airflow_provider_lightspeed.redact import Secret
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from datetime import datetime, timedelta
@@ -40,6 +42,7 @@ __all__ = [
     "database_is_reachable",
     "datetime_trigger",
     "deployment",
+    "hash_salt",
     "mask_secret",
     "new_session",
     "previous_schedule",
@@ -91,6 +94,12 @@ def deployment() -> str:
     database = f"{url.get_backend_name()}://{where}/{url.database}".replace(" ", "_")
     base = conf.get("api" if AIRFLOW_V_3_0_PLUS else "webserver", "base_url", fallback="") or ""
     return database if base in ("", "http://localhost:8080") else f"{database} {base.rstrip('/')}"
+
+
+def hash_salt() -> Secret | None:
+    """Return ``[lightspeed] hash_salt``, the salt of hashed columns."""
+    value: str = conf.get("lightspeed", "hash_salt", fallback="") or ""
+    return Secret(value) if value else None
 
 
 def write_event(event: str, *, owner: str, extra: str, **task: Any) -> None:

@@ -85,6 +85,17 @@ _CONFIG: Final[dict[str, Any]] = {
                 "example": "production",
                 "default": "",
             },
+            "hash_salt": {
+                "description": (
+                    "Salt of the columns that ``hash_columns`` of the operator names. Another salt makes other hashes: "
+                    "keep it for as long as they are to match, and the same on all workers."
+                ),
+                "version_added": "0.1.0",
+                "type": "string",
+                "sensitive": True,
+                "example": None,
+                "default": "",
+            },
         },
     }
 }

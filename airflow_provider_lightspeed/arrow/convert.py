@@ -6,6 +6,8 @@ exactly; only the columns they refuse are walked value by value (``values``).
 
 from __future__ import annotations
 
+import hashlib
+import hmac
 from bisect import bisect_right
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -18,8 +20,9 @@ import orjson
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from airflow_provider_lightspeed.arrow.types import TIMESTAMP, Column, Shape, schema_of, shape_of
-from airflow_provider_lightspeed.arrow.values import CONVERTERS, Misfit
+from airflow_provider_lightspeed.arrow.types import TIMESTAMP, Column, Selection, Shape, schema_of, shape_of
+from airflow_provider_lightspeed.arrow.values import CONVERTERS, Misfit, raw_text
+from airflow_provider_lightspeed.redact import Secret
 from airflow_provider_lightspeed.resources.base import FieldType, Resource
 
 Record = Mapping[str, Any]
@@ -27,6 +30,8 @@ Record = Mapping[str, Any]
 Where = Callable[[int], tuple[int, str]]
 
 _FIRST_MOMENT: Final = pa.scalar(datetime(1, 1, 1, tzinfo=UTC), TIMESTAMP)
+#: Stands in ``_extra`` for a value that may show what is excluded or hashed.
+WITHHELD: Final = "(withheld)"
 _TEXTS: Final = (FieldType.STRING, FieldType.MIXED)
 
 
@@ -45,7 +50,8 @@ class RecordConverter:
 
     :param resource: gives fields and types.
     :param relations: those that were asked for.
-    :param columns: the top-level columns to keep; default all.
+    :param selection: which columns are written, and how; default all as they are.
+    :param salt: of hashed columns.
     :raises InvalidArgument: an unknown relation or column.
     """
 
@@ -53,11 +59,14 @@ class RecordConverter:
         self,
         resource: Resource,
         relations: Sequence[str] = (),
-        columns: Sequence[str] | None = None,
+        selection: Selection = Selection(),  # noqa: B008 - frozen
         *,
         lineage: Lineage,
+        salt: Secret | None = None,
     ) -> None:
-        self._shape = shape_of(resource, relations, columns)
+        self._shape = shape_of(resource, relations, selection)
+        self._selection = selection
+        self._salt = salt
         self._lineage = lineage
         self.schema = schema_of(self._shape)
         #: How many values went to ``_extra``, by (path, reason).
@@ -107,8 +116,9 @@ class RecordConverter:
         return record
 
     def _keep(self, row: int, path: str, value: Any, reason: str) -> None:
-        self._extras.setdefault(row, {})[path] = value
         plain = "".join(part.partition("[")[0] + "." for part in path.split("."))[:-1]
+        # What is excluded or hashed must not come back as raw text.
+        self._extras.setdefault(row, {})[path] = WITHHELD if self._selection.withholds(plain) else value
         self.report[plain, reason] += 1
 
     def _values(self, column: Column, records: Sequence[Record], where: Where) -> list[Any]:
@@ -132,6 +142,8 @@ class RecordConverter:
         if column.shape is not None:
             nested = self._collection if column.type is FieldType.COLLECTION else self._object
             return nested(column, self._values(column, records, where), where)
+        if column.is_hashed:
+            return self._hashed(self._values(column, records, where))
         spellings = [texts[key] for key in column.keys if key in texts]
         used = [text for text in spellings if text.null_count < len(text)] or spellings[:1]
         if len(used) == 1 and column.format is None:
@@ -139,6 +151,15 @@ class RecordConverter:
             if typed is not None:
                 return typed
         return self._careful(column, self._values(column, records, where), where)
+
+    def _hashed(self, values: Sequence[Any]) -> pa.Array:
+        """Replace values by HMAC-SHA-256 of their text (RFC 2104): equal values stay equal, and cannot be tried out."""
+        salt = (self._salt.reveal() if self._salt else "").encode()
+        digests = {
+            text: hmac.new(salt, text.encode(), hashlib.sha256).hexdigest()
+            for text in {raw_text(value) for value in values if value is not None and value != ""}
+        }
+        return pa.array([digests.get(raw_text(value)) for value in values], pa.string())
 
     def _careful(self, column: Column, values: list[Any], where: Where) -> pa.Array:
         convert = CONVERTERS[column.type]

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Final
 
 import pyarrow as pa
 
-from airflow_provider_lightspeed.exceptions import unknown
+from airflow_provider_lightspeed.exceptions import InvalidArgument, unknown
 from airflow_provider_lightspeed.resources.base import Cardinality, Field, FieldType, Relation, Resource
 from airflow_provider_lightspeed.resources.catalog import entity
 
@@ -46,6 +46,7 @@ class Column:
     :param keys: the field's spellings on the wire, the canonical one first.
     :param element: for a collection, the key its records stand under.
     :param shape: for an object or a collection, what is inside.
+    :param is_hashed: it holds salted hashes of its values, whatever their type.
     """
 
     name: str
@@ -54,6 +55,7 @@ class Column:
     element: str | None = None
     shape: Shape | None = None
     format: str | None = None
+    is_hashed: bool = False
 
     @property
     def is_text(self) -> bool:
@@ -63,10 +65,33 @@ class Column:
     @cached_property
     def arrow(self) -> pa.DataType:
         """The column's Arrow type."""
+        if self.is_hashed:
+            return pa.string()
         if self.shape is None:
             return _SCALARS[self.type]
         struct = pa.struct(self.shape.arrow_fields())
         return pa.list_(struct) if self.type is FieldType.COLLECTION else struct
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """Which columns are written, and how. Names of nested columns are dotted: ``Contact.mobile``.
+
+    :param columns: the top-level columns to keep; ``None``: all.
+    :param excluded: columns that are left out, with what is inside.
+    :param hashed: columns whose values are replaced by salted hashes.
+    """
+
+    columns: tuple[str, ...] | None = None
+    excluded: tuple[str, ...] = ()
+    hashed: tuple[str, ...] = ()
+
+    def withholds(self, path: str) -> bool:
+        """Tell whether the wire's own value at a path may show what is excluded or hashed there, above or below it."""
+        return any(
+            path == name or path.startswith(f"{name}.") or name.startswith(f"{path}.")
+            for name in (*self.excluded, *self.hashed)
+        )
 
 
 @dataclass(frozen=True)
@@ -88,27 +113,63 @@ class Shape:
     def arrow_fields(self) -> list[pa.Field]:
         """Return the Arrow fields, in order."""
         return [
-            pa.field(column.name, column.arrow, metadata={"lightspeed": column.type.value}) for column in self.columns
+            pa.field(
+                column.name, column.arrow, metadata={"lightspeed": "hash" if column.is_hashed else column.type.value}
+            )
+            for column in self.columns
         ]
 
 
-def shape_of(resource: Resource, relations: Sequence[str] = (), columns: Iterable[str] | None = None) -> Shape:
-    """Return the shape of a resource's records with ``relations`` loaded.
+def shape_of(resource: Resource, relations: Sequence[str] = (), selection: Selection = Selection()) -> Shape:
+    """Return the shape of a resource's records with ``relations`` loaded, less what the selection leaves out.
 
-    :param columns: the top-level columns to keep; default all.
-    :raises InvalidArgument: an unknown relation or column.
+    :raises InvalidArgument: an unknown relation or column, or a hash of what is not one value.
     """
     loaded = resource.loaded(resource.check_relations(relations))
     whole = _shape(resource, resource.entity.name, "", loaded, ())
-    if columns is None:
-        return whole
-    chosen = list(columns)
-    names = [column.name for column in whole.columns]
-    for name in chosen:
-        if name not in names:
-            hint = "A relation's column exists once it is named in relations."
-            raise unknown("columns", name, names, what=f"column of {resource.name}", hint=hint)
-    return Shape(tuple(column for column in whole.columns if column.name in chosen), whole.known)
+    if selection.columns is not None:
+        names = [column.name for column in whole.columns]
+        for name in selection.columns:
+            if name not in names:
+                raise unknown("columns", name, names, what=f"column of {resource.name}", hint=_HINT)
+        whole = Shape(tuple(column for column in whole.columns if column.name in selection.columns), whole.known)
+    return _selected(resource, whole, selection) if selection.excluded or selection.hashed else whole
+
+
+_HINT: Final = "A relation's column exists once it is named in relations."
+
+
+def _selected(resource: Resource, shape: Shape, selection: Selection) -> Shape:
+    found = dict(_paths(shape, ""))
+    for argument, names in (("exclude_columns", selection.excluded), ("hash_columns", selection.hashed)):
+        for name in names:
+            if name not in found:
+                raise unknown(argument, name, found, what=f"column of {resource.name}", hint=_HINT)
+    for name in selection.hashed:
+        if not found[name].is_text:
+            inner = [path for path in found if path.startswith(f"{name}.")]
+            msg = f"hash_columns: {name!r} is not one value; name its fields, such as {inner[0] if inner else name!r}"
+            raise InvalidArgument(msg, field="hash_columns", found=name, allowed=inner)
+
+    def select(inner: Shape, prefix: str) -> Shape:
+        columns = []
+        for column in inner.columns:
+            path = prefix + column.name
+            if path in selection.excluded:
+                continue
+            if column.shape is not None:
+                column = replace(column, shape=select(column.shape, f"{path}."))  # noqa: PLW2901 - the same column, less
+            columns.append(replace(column, is_hashed=True) if path in selection.hashed else column)
+        return Shape(tuple(columns), inner.known)
+
+    return select(shape, "")
+
+
+def _paths(shape: Shape, prefix: str) -> Iterator[tuple[str, Column]]:
+    for column in shape.columns:
+        yield prefix + column.name, column
+        if column.shape is not None:
+            yield from _paths(column.shape, f"{prefix}{column.name}.")
 
 
 def _shape(resource: Resource, name: str, prefix: str, loaded: Sequence[str], above: tuple[str, ...]) -> Shape:
@@ -172,9 +233,9 @@ def schema_of(shape: Shape) -> pa.Schema:
     return pa.schema([*shape.arrow_fields(), pa.field(EXTRA, pa.string()), *LINEAGE])
 
 
-def arrow_schema(resource: Resource, relations: Sequence[str] = (), columns: Iterable[str] | None = None) -> pa.Schema:
+def arrow_schema(resource: Resource, relations: Sequence[str] = (), selection: Selection = Selection()) -> pa.Schema:
     """Return the schema that every file of such an extract has.
 
     :raises InvalidArgument: an unknown relation or column.
     """
-    return schema_of(shape_of(resource, relations, columns))
+    return schema_of(shape_of(resource, relations, selection))

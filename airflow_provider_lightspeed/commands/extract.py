@@ -10,7 +10,7 @@ from contextlib import suppress
 
 from airflow_provider_lightspeed.commands.output import instant, size, table
 from airflow_provider_lightspeed.commands.progress import Watch, progress_of
-from airflow_provider_lightspeed.compat import AirflowNotFoundException, ObjectStoragePath
+from airflow_provider_lightspeed.compat import AirflowNotFoundException, ObjectStoragePath, hash_salt
 from airflow_provider_lightspeed.exceptions import InvalidArgument, LightspeedError, MissingCredentials, StorageError
 from airflow_provider_lightspeed.extract.commit import Dataset, owner_of
 from airflow_provider_lightspeed.extract.plan import Job
@@ -29,6 +29,9 @@ def run(arguments: argparse.Namespace) -> None:
         relations=_names(arguments.relations) or (),
         filters=_filters(arguments.filter or ()),
         columns=_names(arguments.columns),
+        exclude_columns=_names(arguments.exclude_columns) or (),
+        hash_columns=_names(arguments.hash_columns) or (),
+        salt=hash_salt() if arguments.hash_columns else None,
     )
     facts = _facts(arguments, job)
     storage = _storage(arguments.to)

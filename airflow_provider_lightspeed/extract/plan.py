@@ -7,10 +7,12 @@ from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import Any, Final
 
+from airflow_provider_lightspeed.arrow.types import Selection, shape_of
 from airflow_provider_lightspeed.client.query import request_cost
 from airflow_provider_lightspeed.exceptions import InvalidArgument, unknown
 from airflow_provider_lightspeed.extract.slices import BEGINNING
 from airflow_provider_lightspeed.extract.window import Window
+from airflow_provider_lightspeed.redact import Secret
 from airflow_provider_lightspeed.resources.base import FieldType, Resource, Strategy
 from airflow_provider_lightspeed.resources.catalog import resource as resource_named
 
@@ -26,13 +28,16 @@ class Job:
     """What a user asks for, checked.
 
     :param mode: ``incremental`` or ``full``.
+    :param selection: which columns are written, and how.
+    :param salt: of hashed columns.
     """
 
     resource: Resource
     mode: str = "incremental"
     relations: tuple[str, ...] = ()
     filters: Mapping[str, Any] = field(default_factory=dict)
-    columns: tuple[str, ...] | None = None
+    selection: Selection = field(default_factory=Selection)
+    salt: Secret | None = None
 
     @classmethod
     def of(
@@ -43,6 +48,9 @@ class Job:
         relations: Sequence[str] = (),
         filters: Mapping[str, Any] | None = None,
         columns: Sequence[str] | None = None,
+        exclude_columns: Sequence[str] = (),
+        hash_columns: Sequence[str] = (),
+        salt: Secret | None = None,
     ) -> Job:
         """Check the names and return the job; nothing is sent.
 
@@ -52,7 +60,19 @@ class Job:
         if mode not in MODES:
             raise unknown("mode", mode, MODES)
         loaded = found.check_relations(relations)
-        job = cls(found, mode, loaded, dict(filters or {}), tuple(columns) if columns is not None else None)
+        selection = Selection(
+            tuple(columns) if columns is not None else None, tuple(exclude_columns), tuple(hash_columns)
+        )
+        if hash_columns and not salt:
+            msg = (
+                "hash_columns: there is no salt, and hashes without one can be tried out; set the option hash_salt of the "
+                "section [lightspeed], for all workers the same and for as long as the hashes are to match"
+            )
+            raise InvalidArgument(
+                msg, field="hash_columns", found=list(hash_columns), allowed=("[lightspeed] hash_salt",)
+            )
+        shape_of(found, loaded, selection)
+        job = cls(found, mode, loaded, dict(filters or {}), selection, salt)
         found.check_filters(job.filters, loaded)
         absent = [
             name for name in found.required_params if name not in job.filters and found.strategy is not Strategy.PERIOD
@@ -78,12 +98,16 @@ class Job:
 
     def query(self, account_id: str) -> dict[str, Any]:
         """Return what identifies the result: runs with the same query continue each other."""
+        selection = self.selection
         return {
             "account": account_id,
             "resource": self.resource.name,
             "relations": list(self.relations),
             "filters": {name: str(value) for name, value in sorted(self.filters.items())},
-            "columns": sorted(self.columns) if self.columns is not None else None,
+            "columns": sorted(selection.columns) if selection.columns is not None else None,
+            "excluded": sorted(selection.excluded),
+            "hashed": sorted(selection.hashed),
+            "salt": self.salt.fingerprint() if self.salt and selection.hashed else None,
         }
 
 

@@ -151,7 +151,7 @@ class _Effort:
         """Take up what is stored, if it belongs to the same query; else resolve the window anew."""
         account = client.account_id
         query = fingerprint(job.query(account))
-        schema = arrow_schema(job.resource, job.relations, job.columns)
+        schema = arrow_schema(job.resource, job.relations, job.selection)
         journal = Journal(storage, dataset.journal(owner))
         asked = f"{job.mode} {run.start} {run.end}"
         expected = (account, query, schema_hash(schema), asked)
@@ -190,7 +190,12 @@ class _Effort:
             window=self.head.window,
             board=board,
             new_converter=partial(
-                RecordConverter, self.job.resource, self.job.relations, self.job.columns, lineage=lineage
+                RecordConverter,
+                self.job.resource,
+                self.job.relations,
+                self.job.selection,
+                lineage=lineage,
+                salt=self.job.salt,
             ),
             store=self._store if self._is_resumable else None,
             replay=self._replay,

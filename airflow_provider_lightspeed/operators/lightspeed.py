@@ -14,6 +14,7 @@ from airflow_provider_lightspeed.compat import (
     ObjectStoragePath,
     conf,
     datetime_trigger,
+    hash_salt,
     previous_schedule,
     run_kind,
 )
@@ -50,6 +51,9 @@ class LightspeedToParquetOperator(BaseOperator):
     :param window_end: explicit, exclusive end.
     :param relation_layout: ``nested``.
     :param columns: top-level columns to keep; default all.
+    :param exclude_columns: columns that are left out, nested ones dotted (``Contact.mobile``): personal data that is not needed.
+    :param hash_columns: columns whose values are replaced by salted hashes before anything is written; needs
+        ``[lightspeed] hash_salt``.
     :param max_parallel_requests: requests at a time at most; as many are used as the account's rate limit has room for.
     :param deferrable: give the worker slot back while the rate limit's bucket drains, and go on when it has room; needs
         a triggerer. Default: ``[operators] default_deferrable``.
@@ -60,8 +64,11 @@ class LightspeedToParquetOperator(BaseOperator):
 
     template_fields: Sequence[str] = (
         "resource", "path", "lightspeed_conn_id", "relations", "filters", "mode", "window_start", "window_end", "columns",
+        "exclude_columns", "hash_columns",
     )  # fmt: skip
-    template_fields_renderers = {"filters": "json", "relations": "json", "columns": "json"}  # noqa: RUF012 - Airflow's way
+    template_fields_renderers = dict.fromkeys(
+        ("filters", "relations", "columns", "exclude_columns", "hash_columns"), "json"
+    )
     ui_color = "#e8f0e4"
 
     def __init__(
@@ -77,6 +84,8 @@ class LightspeedToParquetOperator(BaseOperator):
         window_end: datetime | str | None = None,
         relation_layout: str = "nested",
         columns: Sequence[str] | None = None,
+        exclude_columns: Sequence[str] = (),
+        hash_columns: Sequence[str] = (),
         max_parallel_requests: int = 8,
         deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
         **kwargs: Any,
@@ -92,6 +101,8 @@ class LightspeedToParquetOperator(BaseOperator):
         self.window_end = window_end
         self.relation_layout = relation_layout
         self.columns = columns
+        self.exclude_columns = exclude_columns
+        self.hash_columns = hash_columns
         self.max_parallel_requests = max_parallel_requests
         self.deferrable = deferrable
 
@@ -171,7 +182,14 @@ class LightspeedToParquetOperator(BaseOperator):
         if self.relation_layout not in RELATION_LAYOUTS:
             raise unknown("relation_layout", self.relation_layout, RELATION_LAYOUTS)
         job = Job.of(
-            self.resource, mode=self.mode, relations=self.relations or (), filters=self.filters, columns=self.columns
+            self.resource,
+            mode=self.mode,
+            relations=self.relations or (),
+            filters=self.filters,
+            columns=self.columns,
+            exclude_columns=self.exclude_columns or (),
+            hash_columns=self.hash_columns or (),
+            salt=hash_salt() if self.hash_columns else None,
         )
         run = self._run_facts(context)
         target = ObjectStoragePath(self.path)

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from airflow_provider_lightspeed.arrow.convert import Lineage, RecordConverter
-from airflow_provider_lightspeed.arrow.types import DECIMAL, TIMESTAMP, arrow_schema
+from airflow_provider_lightspeed.arrow.types import DECIMAL, TIMESTAMP, Selection, arrow_schema
 from airflow_provider_lightspeed.exceptions import InvalidArgument
 from airflow_provider_lightspeed.resources.catalog import resource, resources
 from tests.fakes import NOON
@@ -175,9 +175,9 @@ def test_money_and_times_have_exact_types() -> None:
 def test_unknown_column_names_the_nearest() -> None:
     """Relations' columns exist once the relation is asked for."""
     with pytest.raises(InvalidArgument, match="Did you mean 'total'"):
-        RecordConverter(SALE, columns=["totl"], lineage=LINEAGE)
+        RecordConverter(SALE, selection=Selection(("totl",)), lineage=LINEAGE)
     with pytest.raises(InvalidArgument, match="once it is named in relations"):
-        RecordConverter(SALE, columns=["SaleLines"], lineage=LINEAGE)
+        RecordConverter(SALE, selection=Selection(("SaleLines",)), lineage=LINEAGE)
 
 
 words = st.one_of(

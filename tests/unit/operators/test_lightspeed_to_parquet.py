@@ -204,3 +204,24 @@ def test_template_fields_cover_what_varies_between_runs() -> None:
     made = operator(Path("/data"))
     assert all(hasattr(made, name) for name in made.template_fields)
     assert {"resource", "path", "window_start", "window_end"} <= set(made.template_fields)
+
+
+def test_protected_columns_reach_no_file(
+    connection: Connect, simulator: SimulatorProcess, context: Context, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Left out or hashed with the deployment's salt; the salt itself is in no file and no result."""
+    connection()
+    monkeypatch.setenv("AIRFLOW__LIGHTSPEED__HASH_SALT", "pepper-of-this-test")
+    task = operator(tmp_path, resource="Customer", exclude_columns=["lastName"], hash_columns=["firstName"])
+    result = task.execute(context())
+    (file,) = manifest(tmp_path, "Customer")["files"]
+    table = pq.read_table(tmp_path / "Customer" / file["path"])
+    assert "lastName" not in table.column_names
+    names = {row["firstName"] for row in simulator.truth("Customer")}
+    hashes = {name for name in table["firstName"].to_pylist() if name}
+    assert len(hashes) == len(names - {""})
+    assert hashes.isdisjoint(names)
+    everything = str(result) + "".join(
+        path.read_bytes().decode("latin1") for path in tmp_path.rglob("*") if path.is_file()
+    )
+    assert "pepper-of-this-test" not in everything
