@@ -109,12 +109,16 @@ class Segment:
 class Journal:
     """The journal of one run, in a folder of the dataset's storage. Safe among threads that write.
 
+    Two tries of a run may be at it at a time, one of them thought dead. Each that began afresh has a head of its own, and
+    reads a window of its own: a segment counts beside the head that it was stored under, and no other.
+
     :param folder: below the storage's root.
     """
 
     def __init__(self, storage: Storage, folder: str) -> None:
         self._storage = storage
         self.folder = folder
+        self._of: str | None = None
 
     def load(self, now: datetime) -> tuple[Head, list[Segment]] | None:
         """Return what is stored, if it is still good to go on from."""
@@ -126,17 +130,20 @@ class Journal:
             head = None
         if head is None or now - head.extracted_at > KEEP:
             return None
+        self._of = _text(head.extracted_at)
         names = [name for name in self._storage.names(self.folder) if name.endswith(".arrow")]
-        return head, [self._segment(name) for name in names]
+        return head, [found for name in names if (found := self._segment(name))]
 
     def begin(self, head: Head) -> None:
         """Write the head; before the first segment."""
+        self._of = _text(head.extracted_at)
         self._storage.write(f"{self.folder}/head.json", orjson.dumps(head.as_json()))
 
     def store(self, batch: pa.RecordBatch, segment: Segment) -> Segment:
         """Store a stretch; it is durable when this returns."""
         name = f"{self.folder}/{uuid.uuid4().hex}.arrow"
         note = {
+            "of": self._of,
             "after": segment.after,
             "upto": segment.upto,
             "rows": batch.num_rows,
@@ -151,9 +158,11 @@ class Journal:
         self._storage.write(name, sink.getvalue().to_pybytes())
         return replace(segment, name=name, rows=batch.num_rows)
 
-    def _segment(self, name: str) -> Segment:
+    def _segment(self, name: str) -> Segment | None:
         with self._storage.open(self._storage.path(name), "rb") as file, pa.ipc.open_stream(file) as stream:
             note = orjson.loads(stream.schema.metadata[_NOTE])
+        if note.pop("of") != self._of:
+            return None
         set_aside = tuple((path, reason, count) for path, reason, count in note.pop("set_aside"))
         return Segment(name, paths=tuple(note.pop("paths")), set_aside=set_aside, **note)
 

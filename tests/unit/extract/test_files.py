@@ -1,0 +1,154 @@
+"""The staged files of a run: in the order of the keys, whole or unreadable."""
+
+from __future__ import annotations
+
+import threading
+import uuid
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from airflow_provider_lightspeed.arrow.parquet import ROW_GROUP_BYTES, ROW_GROUP_ROWS, ParquetSink
+from airflow_provider_lightspeed.extract import files as module
+from airflow_provider_lightspeed.extract.files import LEAST_GROUP_BYTES, StagedFiles
+from airflow_provider_lightspeed.extract.storage import Storage
+
+SCHEMA = pa.schema([("key", pa.int64())])
+
+
+def batch_of(keys: list[int]) -> pa.RecordBatch:
+    """Return a batch with these keys."""
+    return pa.RecordBatch.from_arrays([pa.array(keys, pa.int64())], schema=SCHEMA)
+
+
+@pytest.fixture
+def storage(tmp_path: Path) -> Storage:
+    return Storage.at(str(tmp_path))
+
+
+def staged(storage: Storage, chains: int = 1) -> StagedFiles:
+    """Return the files of a run."""
+    return StagedFiles(storage, "staging", SCHEMA, chains=chains)
+
+
+def keys_of(files: StagedFiles) -> list[int]:
+    """Return the rows of all complete files, one file after the other."""
+    return [key for found in files.done for key in pq.read_table(found.path)["key"].to_pylist()]
+
+
+@given(st.permutations(range(5)), st.lists(st.sampled_from(range(5)), min_size=10, max_size=40))
+def test_files_come_in_the_order_of_the_slices_whoever_finishes_first(finish: list[int], turns: list[int]) -> None:
+    """Chains take turns at random and end in any order; each slice's rows stay in theirs."""
+    files = staged(Storage.at(f"memory://files-{uuid.uuid4().hex}"))
+    writers = [files.writer(order * 100) for order in range(5)]
+    written: list[list[int]] = [[] for _ in range(5)]
+    for chain in turns:
+        key = chain * 100 + len(written[chain])
+        writers[chain].write(batch_of([key]))
+        written[chain].append(key)
+    for chain in finish:
+        writers[chain].close()
+    rows = [found.rows for found in files.done]
+    assert rows == [len(keys) for keys in written if keys]
+
+
+def test_slice_of_several_files_keeps_their_order(storage: Storage, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file ends after so many rows; the next chain's files end in between."""
+    monkeypatch.setattr(module, "FILE_ROWS", 10)
+    files = staged(storage)
+    low, high = files.writer(-1), files.writer(1_000)
+    for step in range(7):
+        high.write(batch_of([1_000 + 4 * step + each for each in range(4)]))
+        low.write(batch_of([4 * step + each for each in range(4)]))
+    high.close()
+    low.close()
+    assert [found.rows for found in files.done] == [12, 12, 4, 12, 12, 4]
+    assert keys_of(files) == [*range(28), *range(1_000, 1_028)]
+
+
+def test_threads_that_write_at_a_time_get_a_file_each(storage: Storage) -> None:
+    """No number is given twice, no row lands in another's file."""
+    files = staged(storage, chains=8)
+
+    def write(order: int) -> None:
+        writer = files.writer(order)
+        for key in range(50):
+            writer.write(batch_of([order + key]))
+        writer.close()
+
+    threads = [threading.Thread(target=write, args=(order,)) for order in range(0, 800, 100)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len({found.path for found in files.done}) == 8
+    assert keys_of(files) == [order + key for order in range(0, 800, 100) for key in range(50)]
+
+
+def test_slice_without_rows_makes_no_file(storage: Storage) -> None:
+    """An empty window commits no files."""
+    files = staged(storage)
+    writer = files.writer(0)
+    writer.write(batch_of([]))
+    writer.close()
+    assert files.done == ()
+    assert storage.names("staging") == []
+
+
+def test_aborted_files_cannot_be_read_as_parquet(storage: Storage, tmp_path: Path) -> None:
+    """Those that were whole stay whole; an abort after the end harms none."""
+    files = staged(storage)
+    whole, cut_off, empty = (files.writer(order) for order in range(3))
+    whole.write(batch_of([1]))
+    whole.close()
+    for _ in range(3):
+        cut_off.write(batch_of(list(range(ROW_GROUP_ROWS))))
+    empty.write(batch_of([2]))
+    files.abort()
+    files.abort()
+    (complete,) = files.done
+    assert keys_of(files) == [1]
+    others = {path for path in (tmp_path / "staging").iterdir() if str(path) != complete.path}
+    assert len(others) == 2
+    for path in others:
+        with pytest.raises(pa.ArrowInvalid):
+            pq.read_table(path)
+
+
+@pytest.mark.parametrize("chains", [1, 2, 5, 8, 100])
+def test_row_groups_share_the_memory_of_one_among_the_chains(
+    chains: int, storage: Storage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Down to a size below which a file of many row groups costs its readers more than it saves here."""
+    asked: list[tuple[int, int]] = []
+    original = ParquetSink
+
+    def sink(*arguments: object, row_group_rows: int, row_group_bytes: int) -> object:
+        asked.append((row_group_rows, row_group_bytes))
+        return original(*arguments, row_group_rows=row_group_rows, row_group_bytes=row_group_bytes)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(module, "ParquetSink", sink)
+    files = staged(storage, chains=chains)
+    writer = files.writer(0)
+    writer.write(batch_of([1]))
+    writer.close()
+    ((rows, size),) = asked
+    assert rows == ROW_GROUP_ROWS // chains
+    assert size == max(ROW_GROUP_BYTES // chains, LEAST_GROUP_BYTES)
+
+
+def test_row_group_is_written_when_its_share_of_rows_is_there(storage: Storage) -> None:
+    """Not at the end only: nothing more of it is kept in memory."""
+    files = staged(storage, chains=5)
+    writer = files.writer(0)
+    for start in range(0, 25_000, 1_000):
+        writer.write(batch_of(list(range(start, start + 1_000))))
+    writer.close()
+    (found,) = files.done
+    assert found.row_groups == 3
+    groups = pq.ParquetFile(found.path).metadata
+    assert [groups.row_group(place).num_rows for place in range(3)] == [10_000, 10_000, 5_000]
