@@ -248,7 +248,9 @@ class Pacer:
         self._blocked_until = max(self._blocked_until, now + RETREAT)
         self._refusals += 1
         if headers.level is not None:
-            brim = self._brim or Brim(headers.level, ticket.sent, ticket.cost, now + AT_THE_BRIM)
+            # What nothing is charged for says nothing of what the neighbour sends.
+            unit = ticket.cost or self._dearest
+            brim = self._brim or Brim(headers.level, ticket.sent, unit, now + AT_THE_BRIM)
             # Not once was there room since the refusal before: waiting for it does not help.
             self._brim = brim.refused(headers.level, ticket.sent, self._bucket.drip) if self._refusals >= 2 else None
 

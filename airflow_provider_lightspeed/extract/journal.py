@@ -74,8 +74,7 @@ class Head:
         window = dict(data["window"])
         moments = {name: _moment(window.pop(name)) for name in ("start", "end", "read_from")}
         rest = {name: data[name] for name in ("account", "query", "schema", "asked", "last")}
-        extracted_at = datetime.fromisoformat(data["extracted_at"])
-        return cls(window=Window(**moments, **window), extracted_at=extracted_at, **rest)
+        return cls(window=Window(**moments, **window), extracted_at=_moment(data["extracted_at"]), **rest)
 
 
 def _text(moment: datetime | None) -> str | None:
@@ -83,7 +82,10 @@ def _text(moment: datetime | None) -> str | None:
 
 
 def _moment(text: str | None) -> Any:
-    return datetime.fromisoformat(text) if text else None
+    moment = datetime.fromisoformat(text) if text else None
+    if moment is not None and moment.tzinfo is None:
+        raise ValueError(text)
+    return moment
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,6 +167,17 @@ class Journal:
             return None
         set_aside = tuple((path, reason, count) for path, reason, count in note.pop("set_aside"))
         return Segment(name, paths=tuple(note.pop("paths")), set_aside=set_aside, **note)
+
+    @staticmethod
+    def unrepeated(segments: Sequence[Segment]) -> list[Segment]:
+        """Leave out segments that hold a path which an earlier one holds: two tries at the same time stored both."""
+        kept: list[Segment] = []
+        seen: set[str] = set()
+        for segment in segments:
+            if seen.isdisjoint(segment.paths):
+                kept.append(segment)
+                seen.update(segment.paths)
+        return kept
 
     def batches(self, segments: Sequence[Segment], schema: pa.Schema) -> Iterator[pa.RecordBatch]:
         """Yield the rows of segments, one at a time in memory."""

@@ -77,7 +77,8 @@ class Reader:
                         raise event.error
                 else:
                     self._count(event)
-                    self._pause_if_worth()
+                    if self._pause_if_worth():
+                        break
                 running += self._start(self._chains() - running)
                 self._work.running = running
         finally:
@@ -179,15 +180,16 @@ class Reader:
         left = self._work.board.pages_left()
         return None if left is None else Outlook.of(left, cost, self._work.client.bucket())
 
-    def _pause_if_worth(self) -> None:
+    def _pause_if_worth(self) -> bool:
+        """Pause, if it is worth it; return whether the chains ended instead, having read everything."""
         if self._pause is None:
-            return
+            return False
         work, cost = self._work, self._work.plan.cost
         outlook = self._outlook(cost)
         drips_left = outlook.drips if outlook else None
         seconds = self._pause.seconds(work.client.bucket(), cost, drips_left=drips_left, drips=work.client.usage.drips)
         if seconds is None:
-            return
+            return False
         work.stop.set()
         for thread in self._threads:
             thread.join()
@@ -199,3 +201,4 @@ class Reader:
             usage = work.client.usage
             rows = sum(found.rows for found in work.board.slices)
             raise Paused(seconds, rows=rows, drips=usage.drips, requests=usage.requests)
+        return True

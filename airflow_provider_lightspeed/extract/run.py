@@ -164,8 +164,8 @@ class _Effort:
             head = Head(*expected, window, client.server_now())
         state = dataset.state(account, query, owner)
         plan = make_plan(job, head.window, state)
-        if plan.key is None and not plan.resource.parents:
-            segments = []
+        if plan.key is None:
+            segments = Journal.unrepeated(segments) if plan.resource.parents else []
         window = head.window
         log.info(
             "%s: window [%s, %s), %s%s", job.resource.name, window.start, window.end, window.origin or job.mode,
