@@ -13,6 +13,8 @@ AIM: Final = 0.004
 LATE: Final = 0.03
 #: Seconds after which trying at the brim gives way to waiting for room again.
 AT_THE_BRIM: Final = 300.0
+#: No request costs less than this, in units of the bucket.
+LEAST_UNIT: Final = 0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,9 +36,9 @@ class Brim:
     def crossing(self, bucket: LeakyBucket, earliest: float) -> float:
         """Return the first moment from ``earliest`` on at which the level falls below the brim."""
         first = self.at + (self.level - bucket.size) / bucket.drip
-        step = self.unit / bucket.drip
-        if first >= earliest or step <= 0:
-            return max(first, earliest)
+        step = max(self.unit, LEAST_UNIT) / bucket.drip
+        if first >= earliest:
+            return first
         return first + math.ceil((earliest - first) / step) * step
 
     def wait(self, bucket: LeakyBucket, cost: float, last: float, now: float) -> float:
@@ -50,7 +52,7 @@ class Brim:
     def refused(self, level: float, at: float, drip: float) -> Brim:
         """Return the brim after a refusal at ``level``, by which the neighbour's unit is known better."""
         poured = level - (self.level - (at - self.at) * drip)
-        jumps = max(1, round(poured / self.unit))
+        jumps = max(1, round(poured / max(self.unit, LEAST_UNIT)))
         return replace(self, level=level, at=at, unit=poured / jumps if poured > 0 else self.unit)
 
     def served(self, level: float, at: float) -> Brim:

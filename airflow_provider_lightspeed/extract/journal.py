@@ -74,7 +74,10 @@ class Head:
         window = dict(data["window"])
         moments = {name: _moment(window.pop(name)) for name in ("start", "end", "read_from")}
         rest = {name: data[name] for name in ("account", "query", "schema", "asked", "last")}
-        return cls(window=Window(**moments, **window), extracted_at=_moment(data["extracted_at"]), **rest)
+        extracted_at = _moment(data["extracted_at"])
+        if extracted_at is None or moments["end"] is None:
+            raise ValueError(data)
+        return cls(window=Window(**moments, **window), extracted_at=extracted_at, **rest)
 
 
 def _text(moment: datetime | None) -> str | None:
