@@ -18,7 +18,7 @@ UNIT2 := $(filter-out $(addprefix tests/unit/,arrow auth client conftest.py extr
 WHOLE := tests/integration tests/system
 JOBS  := -n auto --maxprocesses=4
 
-.PHONY: help demo ui test test-unit test-unit-2 test-system test-system-2 test-browser bench bench-short soak soak-short lint format types check-data clean
+.PHONY: help demo ui test test-unit test-unit-2 test-system test-system-2 test-slow test-browser bench bench-short soak soak-short lint format types check-data clean
 
 help: ## Show this help
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -53,6 +53,9 @@ test-system: .venv/.ready ## Postgres, MariaDB, S3 protocol and whole Airflow de
 test-system-2: .venv-2.11/.ready ## The token ledger on SQLite and Postgres, on Airflow 2.11
 	$(PY2) -m pytest tests/integration/test_databases.py -m "not slow" -k "not mariadb"
 
+test-slow: .venv/.ready ## The tests that take long: more seeds, kills under load, a deferral under Airflow's own triggerer
+	$(PY) -m pytest tests/unit tests/contract tests/system -m slow
+
 test-browser: .venv/.ready ## The pages in a real browser; pictures in artifacts/browser (installs Debian's chromium if there is none)
 	@sh tools/install_chromium.sh
 	LIGHTSPEED_SCREENSHOTS="$${LIGHTSPEED_SCREENSHOTS:-artifacts/browser}" $(PY) -m pytest tests/browser -m "not slow"
@@ -63,7 +66,7 @@ bench: .venv/.ready $(RIVALS) ## Measure speed, pace, memory and start-up cost, 
 bench-short: .venv/.ready ## The same in minutes, without the other tools
 	@$(PY) -m bench --short extract limits memory
 
-soak: .venv/.ready .venv-2.11/.ready ## Long proofs of the token ledger on both Airflows: load, failures, kills, saves (hours)
+soak: .venv/.ready .venv-2.11/.ready test-slow ## Long proofs: slow tests, and the token ledger on both Airflows under load, failures, kills, saves (hours)
 	@sh tools/install_mariadb.sh
 	@$(PY) -m soak $(SOAK_ARGS)
 	@$(PY2) -m soak $(SOAK_ARGS)

@@ -178,7 +178,9 @@ def child(simulator: SimulatorProcess, folder: Path, attempt: str, most_chains: 
 
 
 @pytest.mark.parametrize(
-    ("seed", "chains"), [(1, 1), (2, 1), (3, 1), pytest.param(4, 8, marks=pytest.mark.slow)], ids=str
+    ("seed", "chains"),
+    [(1, 1), *(pytest.param(*more, marks=pytest.mark.slow) for more in ((2, 1), (3, 1), (4, 8)))],
+    ids=str,
 )
 def test_killed_process_is_finished_by_another_for_the_price_of_one(
     seed: int, chains: int, large_shop: tuple[SimulatorProcess, list[Record]], tmp_path: Path
@@ -359,7 +361,7 @@ def skewed(simulator: SimulatorProcess) -> None:
             simulator.mutate("delete", resource="Sale", key=key)
 
 
-@pytest.mark.parametrize("shape", [dense, sparse, skewed])
+@pytest.mark.parametrize("shape", [skewed, *(pytest.param(more, marks=pytest.mark.slow) for more in (dense, sparse))])
 def test_chains_side_by_side_give_the_same_rows_in_the_same_order_as_one(
     shape: Callable[[SimulatorProcess], None], tmp_path: Path
 ) -> None:
@@ -406,7 +408,7 @@ def test_chains_that_break_off_together_go_on_together(tmp_path: Path) -> None:
 # -- paused ---------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("chains", [1, 8])
+@pytest.mark.parametrize("chains", [8, pytest.param(1, marks=pytest.mark.slow)])
 def test_paused_read_goes_on_after_each_pause_to_the_truth(chains: int, tmp_path: Path) -> None:
     """Each time in another process, as it were; the bucket is worked off, and not one request is refused."""
     with SimulatorProcess(

@@ -146,7 +146,7 @@ def read(
     return rows_of(folder, name)
 
 
-@pytest.mark.parametrize("seed", [1, 2, 3])
+@pytest.mark.parametrize("seed", [1, pytest.param(2, marks=pytest.mark.slow), pytest.param(3, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("name", ["Sale", "Item", "Customer"])
 def test_whole_read_of_a_list_that_changes_loses_no_row_and_doubles_none(
     name: str, seed: int, shop: SimulatorProcess, tmp_path: Path
@@ -162,7 +162,7 @@ def test_whole_read_of_a_list_that_changes_loses_no_row_and_doubles_none(
     assert archived <= {row[business.key] for row in rows if row["archived"]}
 
 
-@pytest.mark.parametrize("seed", [4, 5])
+@pytest.mark.parametrize("seed", [4, pytest.param(5, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("mode", ["incremental", "full"])
 def test_windows_of_a_list_that_changes_merge_to_the_truth(
     mode: str, seed: int, shop: SimulatorProcess, tmp_path: Path
@@ -176,7 +176,7 @@ def test_windows_of_a_list_that_changes_merge_to_the_truth(
     business.assert_merged(read_later(shop, tmp_path, "Sale"))
 
 
-@pytest.mark.parametrize("seed", [6, 7])
+@pytest.mark.parametrize("seed", [6, pytest.param(7, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("mode", ["incremental", "full"])
 def test_changes_between_two_tries_of_a_run_lose_no_row_and_double_none(
     mode: str, seed: int, shop: SimulatorProcess, tmp_path: Path
@@ -198,7 +198,7 @@ def test_changes_between_two_tries_of_a_run_lose_no_row_and_double_none(
     business.assert_merged(read_later(shop, tmp_path, "Sale"))
 
 
-@pytest.mark.parametrize("seed", [8, 9])
+@pytest.mark.parametrize("seed", [8, pytest.param(9, marks=pytest.mark.slow)])
 def test_payments_of_sales_that_change_lose_no_row_and_double_none(
     seed: int, shop: SimulatorProcess, tmp_path: Path
 ) -> None:
@@ -215,7 +215,7 @@ def test_payments_of_sales_that_change_lose_no_row_and_double_none(
     assert_equal("SalePayment", [*merged.values()], [each for each in payments if each["saleID"] in sales])
 
 
-@pytest.mark.parametrize("seed", [10, 11])
+@pytest.mark.parametrize("seed", [10, pytest.param(11, marks=pytest.mark.slow)])
 def test_log_that_grows_and_loses_entries_loses_no_other_and_doubles_none(
     seed: int, shop: SimulatorProcess, tmp_path: Path
 ) -> None:
@@ -229,7 +229,7 @@ def test_log_that_grows_and_loses_entries_loses_no_other_and_doubles_none(
     business.assert_merged(read_later(shop, tmp_path, "InventoryLog"))
 
 
-@pytest.mark.parametrize("seed", [12, 13])
+@pytest.mark.parametrize("seed", [12, pytest.param(13, marks=pytest.mark.slow)])
 def test_changes_and_faults_at_once_lose_no_row_and_double_none(
     seed: int, shop: SimulatorProcess, tmp_path: Path
 ) -> None:

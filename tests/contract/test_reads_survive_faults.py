@@ -397,7 +397,15 @@ MIXTURE: tuple[dict[str, Any], ...] = (
 )
 
 
-@pytest.mark.parametrize("seed", [11, 12, 13, 14])
+@pytest.mark.parametrize(
+    "seed",
+    [
+        11,
+        pytest.param(12, marks=pytest.mark.slow),
+        pytest.param(13, marks=pytest.mark.slow),
+        pytest.param(14, marks=pytest.mark.slow),
+    ],
+)
 def test_random_mixture_of_faults_loses_no_row_and_doubles_none(seed: int, tmp_path: Path) -> None:
     """About every third request fails in some way, both limiters are on, and neighbours spend drips meanwhile."""
     with shop(seed=seed) as simulator:
