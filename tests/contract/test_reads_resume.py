@@ -210,7 +210,8 @@ def test_killed_process_is_finished_by_another_for_the_price_of_one(
         (each["saleID"], each["ticketNumber"], each["archived"], datetime.fromisoformat(each["updateTime"]))
         for each in truth
     }
-    assert simulator.counters()["drips"] <= 1.02 * MANY_PAGES + 3 * (chains - 1)
+    # Beside the pages: the account, whose answer dates the window, and the last key of the list.
+    assert simulator.counters()["drips"] <= 1.02 * (MANY_PAGES + 2) + 3 * (chains - 1)
     assert journal(tmp_path) == []
 
 
@@ -391,8 +392,8 @@ def test_chains_that_break_off_together_go_on_together(tmp_path: Path) -> None:
         sales=SIDE_BY_SIDE, items=30, customers=30, registers=40, latency_ms=60, no_limits=True, grant=True
     ) as simulator:
         simulator.advance(600)
-        for attempt in ("1", "2"):
-            simulator.faults({"action": "status", "path": SALES, "nth": 20, "count": None})
+        for attempt, page in (("1", 15), ("2", 6)):
+            simulator.faults({"action": "status", "path": SALES, "nth": page, "count": None})
             with pytest.raises(ServerFault):
                 run(simulator, tmp_path, client=client_of(simulator, attempts=1), attempt=attempt, most_chains=8)
             simulator.clear_faults()

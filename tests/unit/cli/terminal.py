@@ -6,6 +6,7 @@ import fcntl
 import os
 import pty
 import re
+import signal
 import struct
 import subprocess
 import sys
@@ -18,6 +19,10 @@ from airflow_provider_lightspeed.compat import AIRFLOW_V_3_0_PLUS
 #: Airflow 2 takes no commands from providers.
 COMMAND: Final = ["airflow", "lightspeed"] if AIRFLOW_V_3_0_PLUS else ["airflow_provider_lightspeed"]
 ROOT: Final = Path(__file__).parents[3]
+
+
+def _heed_ctrl_c() -> None:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 class Terminal:
@@ -44,6 +49,8 @@ class Terminal:
             stderr=slave,
             cwd=ROOT,
             env=os.environ | self.ENVIRONMENT,
+            # A runner in the background ignores Ctrl-C, and its children would inherit that.
+            preexec_fn=_heed_ctrl_c,  # noqa: PLW1509 - a signal handler is all it sets
         )
         os.close(slave)
         self.screen = ""
