@@ -51,6 +51,7 @@ class Commit:
 
     :param whole: it holds everything there is (a full read, a snapshot) and so supersedes all earlier commits.
     :param state: what the next run continues from besides the watermark, such as the last key of an append read.
+    :param extracted_at: the server's time when the read began.
     """
 
     account_id: str
@@ -63,6 +64,7 @@ class Commit:
     schema: str
     at: datetime
     state: Mapping[str, Any]
+    extracted_at: datetime | None = None
 
 
 class Dataset:
@@ -152,6 +154,11 @@ class Dataset:
                 )
         return None
 
+    def has_committed(self, owner: str, extracted_at: datetime) -> bool:
+        """Whether this very run has committed the read that began at that time."""
+        began = _iso(extracted_at)
+        return any(commit["owner"] == owner and commit.get("extracted_at") == began for commit in self.commits())
+
     def sweep(self, owner: str, *, keep: str | None = None) -> int:
         """Delete what dead tries of this run left: staged files and published ones that no commit names.
 
@@ -204,6 +211,7 @@ class Dataset:
             "whole": commit.whole,
             "state": dict(commit.state),
             "schema": commit.schema,
+            "extracted_at": _iso(commit.extracted_at),
             "committed_at": _iso(commit.at),
             "rows": sum(file.rows for file in commit.files),
             "files": files,

@@ -84,6 +84,7 @@ def extract(
         schema=effort.head.schema,
         at=clock.now(),
         state={"last_key": last_key} if last_key is not None else {},
+        extracted_at=effort.head.extracted_at,
     )
     dataset.publish(commit)
     return _summary(client, job, dataset, commit, set_aside, seconds=meter.seconds())
@@ -155,7 +156,7 @@ class _Effort:
         journal = Journal(storage, dataset.journal(owner))
         asked = f"{job.mode} {run.start} {run.end}"
         expected = (account, query, schema_hash(schema), asked)
-        head, segments = _stored(client, journal, job, expected)
+        head, segments = _stored(client, journal, dataset, owner, job, expected)
         dataset.sweep_stale(client.server_now())
         dataset.sweep(owner, keep=journal.folder if head else None)
         is_begun = head is not None
@@ -204,9 +205,7 @@ class _Effort:
             done_paths=frozenset(path for segment in self.segments for path in segment.paths),
         )
         self._always = not is_streamed
-        set_aside = Counter(
-            {(path, reason): count for found in self.segments for path, reason, count in found.set_aside}
-        )
+        set_aside = _set_aside(board)
         reader = Reader(work, self.meter, most_chains=chains, pause=pause if not is_streamed else None)
         try:
             reader.read()
@@ -263,8 +262,17 @@ class _Effort:
         return max(reached, int(self.state.get("last_key", 0))) or None
 
 
+def _set_aside(board: Board) -> Counter[tuple[str, str]]:
+    """Count what earlier tries kept in ``_extra`` of the rows that are taken up."""
+    counts: Counter[tuple[str, str]] = Counter()
+    for segment in (segment for found in board.slices for segment in found.stored):
+        for path, reason, count in segment.set_aside:
+            counts[path, reason] += count
+    return counts
+
+
 def _stored(
-    client: RSeriesClient, journal: Journal, job: Job, expected: tuple[str, str, str, str]
+    client: RSeriesClient, journal: Journal, dataset: Dataset, owner: str, job: Job, expected: tuple[str, str, str, str]
 ) -> tuple[Head | None, list[Segment]]:
     found = journal.load(client.server_now())
     if found is None:
@@ -272,6 +280,9 @@ def _stored(
     head, segments = found
     if (head.account, head.query, head.schema, head.asked) != expected:
         log.info("%s: what an earlier try has stored belongs to another query; it is read afresh", job.resource.name)
+        return None, []
+    if dataset.has_committed(owner, head.extracted_at):
+        # A try that was thought dead went on beside the one that committed; now the run has been cleared.
         return None, []
     return head, sorted(segments, key=lambda segment: segment.after)
 
