@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
@@ -179,7 +179,7 @@ class _Effort:
         self, most_chains: int, pause: PausePolicy | None
     ) -> tuple[tuple[FileStats, ...], Counter[tuple[str, str]], int | None]:
         """Read what is missing; return the files, what went to ``_extra``, and the last key of an append read."""
-        board = self._board()
+        self._tiles = board = self._board()
         chains = most_chains if self.plan.key is not None else 1
         # A read that pauses is written at its end, or each pause would cost a small file or a second writing.
         is_streamed = pause is None or self.plan.key is None
@@ -213,12 +213,12 @@ class _Effort:
                 self._write_out(files)
         finally:
             files.abort()
-            if board.last is not None and self.is_begun and self.head.last is None:
-                self.head = replace(self.head, last=board.last)
-                self.journal.begin(self.head)
+            if self.is_begun:
+                self._write_head()
         return files.done, set_aside + reader.set_aside, self._last_key(board)
 
     _always: bool = False
+    _tiles: Board = field(default_factory=lambda: Board(()))
 
     @property
     def _is_resumable(self) -> bool:
@@ -236,12 +236,18 @@ class _Effort:
         """Store a batch; those of a read that is over within seconds are not worth a file each."""
         if not (self._always or self.is_begun) and self.meter.seconds() < STORE_EVERY:
             return
-        if not self.is_begun:
-            self.is_begun = True
-            self.journal.begin(self.head)
+        self._write_head()
         stored = self.journal.store(batch, segment)
         if self._always:
             self.segments.append(stored)
+
+    def _write_head(self) -> None:
+        """Write the journal's head before the first segment, and once more when the list's last key is known."""
+        last = self._tiles.last
+        if not self.is_begun or (self.head.last is None and last is not None):
+            self.head = replace(self.head, last=last)
+            self.journal.begin(self.head)
+            self.is_begun = True
 
     def _replay(self, segments: tuple[Segment, ...]) -> Iterator[pa.RecordBatch]:
         return self.journal.batches(segments, self.schema)

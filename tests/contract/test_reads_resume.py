@@ -169,7 +169,7 @@ def child(simulator: SimulatorProcess, folder: Path, attempt: str, most_chains: 
         "name": "Sale",
         "options": {"mode": "full", "columns": ["saleID", "updateTime", "ticketNumber", "calcTotal", "archived"]},
         "most_chains": most_chains,
-        "store_every": 0.05,
+        "store_every": 0.03,
     }
     command = [sys.executable, "-m", "tests.contract.extract_child", orjson.dumps(order).decode()]
     paths = os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
