@@ -133,7 +133,8 @@ class RecordConverter:
                     values[index] = second
                 else:
                     row, path = where(index)
-                    self._keep(row, path + other, second, f"differs from {key}")
+                    # Under another spelling than the one that a selection names.
+                    self._keep(row, path + other, WITHHELD if column.is_hashed else second, f"differs from {key}")
         return values
 
     def _column(

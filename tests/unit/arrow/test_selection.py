@@ -87,6 +87,17 @@ def test_value_that_does_not_fit_is_withheld_where_it_may_show_personal_data(
     assert WITHHELD in row["_extra"]
 
 
+def test_other_spelling_of_a_hashed_field_is_withheld() -> None:
+    """Two spellings with two values: the second goes to ``_extra``, but not as it is."""
+    converter = RecordConverter(
+        resource("CCCharge"), (), Selection(hashed=("rawResponse",)), lineage=Lineage("1", NOON), salt=SALT
+    )
+    (row,) = converter.convert([{"ccChargeID": "1", "rawResponse": "first", "response": "second"}]).to_pylist()
+    assert row["rawResponse"] == digest("first")
+    assert "second" not in str(row)
+    assert WITHHELD in row["_extra"]
+
+
 @pytest.mark.parametrize(
     ("options", "words"),
     [
