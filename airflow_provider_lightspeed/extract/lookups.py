@@ -8,7 +8,7 @@ loaded, are held against the list; if one record differs, the relation goes on b
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
@@ -73,7 +73,7 @@ class Table:
         self._client = client
         self._candidate = candidate
         self._records: dict[str, Record] = {}
-        self._last = BEGINNING
+        self._last = self._asked = BEGINNING
         self._lock = threading.Lock()
 
     @property
@@ -93,16 +93,21 @@ class Table:
                 self._records.update({str(key): record for key, record in zip(keys, page.records, strict=True)})
                 self._last = max([self._last, *keys])
 
-    def agrees_with(self, records: Iterable[Mapping[str, Any]]) -> bool:
-        """Tell whether rows that came with the relation loaded hold what the list holds, and nothing else."""
+    def agrees_with(self, records: Sequence[Mapping[str, Any]]) -> bool:
+        """Tell whether rows that came with the relation loaded hold what the list holds; rows without any tell nothing."""
         container = self._candidate.relation.container_key
-        return all((record.get(container) or None) == self._of(record) for record in records)
+        return any(record.get(container) for record in records) and all(
+            (record.get(container) or None) == self._of(record) for record in records
+        )
 
     def attach(self, records: Sequence[Record]) -> None:
         """Put the related records into rows that came without."""
         field, container = self._candidate.field, self._candidate.relation.container_key
-        if any(_number(record.get(field)) > self._last for record in records):
-            self.load()  # born since
+        newest = max((_number(record.get(field)) for record in records), default=0)
+        if newest > max(self._last, self._asked):
+            # Born since, or gone: asked for once.
+            self.load()
+            self._asked = max(self._asked, newest)
         for record in records:
             found = self._of(record)
             if found is not None:
