@@ -8,7 +8,6 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
@@ -196,7 +195,6 @@ def test_killed_process_is_finished_by_another_for_the_price_of_one(
     with child(simulator, tmp_path, "1", chains) as killed:
         while simulator.counters().get("api_requests", 0) < moment:
             assert killed.poll() is None
-            time.sleep(chance.uniform(0.001, 0.02))
         killed.kill()
     assert killed.returncode == -signal.SIGKILL
     assert not (tmp_path / "Sale" / "_manifest.json").exists()
@@ -456,9 +454,9 @@ def test_read_that_is_over_before_it_can_pause_just_ends(shop: SimulatorProcess,
     class Slow(PausePolicy):
         def seconds(self, *_: Any, **__: Any) -> float | None:
             """Decide once everything has been read."""
-            while sum(each["rows"] for each in served(shop)) < len(truth):
-                time.sleep(0.05)
-            time.sleep(0.3)
+            for thread in threading.enumerate():
+                if thread.name == "lightspeed-chain":
+                    thread.join()
             return 60.0
 
     truth = shop.truth("Sale")
