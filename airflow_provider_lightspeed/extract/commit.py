@@ -179,9 +179,13 @@ class Dataset:
 
     def sweep_stale(self, now: datetime) -> int:
         """Delete what runs left that were never tried again, whosever they are."""
-        names = [
-            name for name in self._storage.names(f"_staging/{self._resource}") if self._storage.age(name, now) > STALE
-        ]
+        folder = f"_staging/{self._resource}"
+        runs: dict[str, list[str]] = {}
+        for name in self._storage.names(folder):
+            runs.setdefault(name.removeprefix(f"{folder}/").partition("/")[0], []).append(name)
+        # One fresh file says that its run is alive: no need to ask for the age of all its others.
+        dead = [found for found in runs.values() if all(self._storage.age(name, now) > STALE for name in found)]
+        names = [name for found in dead for name in found]
         for name in names:
             self._storage.remove(name)
         return len(names)
