@@ -83,8 +83,9 @@ class Reader:
                 self._work.running = running
         finally:
             self._work.stop.set()
+            end = self._meter.seconds() + GRACE
             for thread in self._threads:
-                thread.join(GRACE)
+                thread.join(max(0.0, end - self._meter.seconds()))
 
     def _start(self, wanted: int) -> int:
         """Start up to so many chains, cutting slices for them if need be; return how many were started."""
