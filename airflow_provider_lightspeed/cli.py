@@ -104,6 +104,22 @@ _EXTRACT: Final = (
     Argument(("--columns",), {"metavar": "A,B", "help": "top-level columns to keep; default all"}),
     Argument(("--exclude-columns",), {"metavar": "A,B.C", "help": "columns to leave out, nested ones dotted"}),
     Argument(("--hash-columns",), {"metavar": "A,B.C", "help": "columns to hash, salted with [lightspeed] hash_salt"}),
+    Argument(
+        ("--naming",),
+        {"choices": ("source", "snake_case"), "default": "source", "help": "of columns: the API's, or snake_case"},
+    ),
+    Argument(
+        ("--layout",),
+        {"choices": ("nested", "tables"), "default": "nested", "help": "of relations: nested columns, or tables of their own"},
+    ),
+    Argument(
+        ("--drift",),
+        {
+            "choices": ("evolve", "freeze", "discard"),
+            "default": "evolve",
+            "help": "unknown fields are kept in _extra (evolve), dropped (discard), or fail the extract (freeze)",
+        },
+    ),
     Argument(("--full",), {"action": "store_true", "help": "read everything and replace earlier commits"}),
     Argument(("--no-progress",), {"action": "store_true", "help": "no progress on standard error"}),
     _OUTPUT,

@@ -19,6 +19,8 @@
     └── LightspeedDataError              what came back cannot be trusted or stored
         ├── ProtocolViolation            cursor loop, foreign host, ignored filter, no envelope
         ├── ConversionError              a record does not fit Arrow and could not be kept in ``_extra``
+        ├── SchemaDrift                  the fields are not the catalog's, and ``schema_drift="freeze"`` forbids that
+        ├── SweepAborted                 more records are missing than is plausible; no tombstones were written
         └── StorageError                 the dataset's path cannot be read or written
 """
 
@@ -44,8 +46,10 @@ __all__ = [
     "ReconnectRequired",
     "RefreshPending",
     "RequestRefused",
+    "SchemaDrift",
     "ServerFault",
     "StorageError",
+    "SweepAborted",
     "Unreachable",
 ]
 
@@ -139,6 +143,14 @@ class ProtocolViolation(LightspeedDataError):
 
 class ConversionError(LightspeedDataError):
     """A record cannot be expressed in Arrow."""
+
+
+class SchemaDrift(LightspeedDataError):
+    """Fields came, went or changed their type. Attributes: ``resource``, ``unknown``, ``changed``, ``vanished``."""
+
+
+class SweepAborted(LightspeedDataError):
+    """More records are missing than is plausible. Attributes: ``resource``, ``missing``, ``known``."""
 
 
 class StorageError(LightspeedDataError):

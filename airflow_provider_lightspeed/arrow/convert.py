@@ -30,6 +30,8 @@ Record = Mapping[str, Any]
 Where = Callable[[int], tuple[int, str]]
 
 _FIRST_MOMENT: Final = pa.scalar(datetime(1, 1, 1, tzinfo=UTC), TIMESTAMP)
+#: The reason for a field in ``_extra`` that has no column.
+UNKNOWN: Final = "not in the catalog"
 #: Stands in ``_extra`` for a value that may show what is excluded or hashed.
 WITHHELD: Final = "(withheld)"
 _TEXTS: Final = (FieldType.STRING, FieldType.MIXED)
@@ -44,6 +46,14 @@ class Lineage:
     window_start: datetime | None = None
     window_end: datetime | None = None
 
+    def columns(self, rows: int) -> list[pa.Array]:
+        """Return the lineage columns of so many rows."""
+        moments = (self.extracted_at, self.window_start, self.window_end)
+        return [
+            pa.repeat(pa.scalar(self.account_id, pa.string()), rows),
+            *(pa.repeat(pa.scalar(moment, TIMESTAMP), rows) for moment in moments),
+        ]
+
 
 class RecordConverter:
     """Turns batches of records of one resource into record batches of one schema.
@@ -52,6 +62,7 @@ class RecordConverter:
     :param relations: those that were asked for.
     :param selection: which columns are written, and how; default all as they are.
     :param salt: of hashed columns.
+    :param keep_unknown: whether fields that the catalog does not know go to ``_extra``; they are counted anyway.
     :raises InvalidArgument: an unknown relation or column.
     """
 
@@ -63,10 +74,12 @@ class RecordConverter:
         *,
         lineage: Lineage,
         salt: Secret | None = None,
+        keep_unknown: bool = True,
     ) -> None:
         self._shape = shape_of(resource, relations, selection)
         self._selection = selection
         self._salt = salt
+        self._keep_unknown = keep_unknown
         self._lineage = lineage
         self.schema = schema_of(self._shape)
         #: How many values went to ``_extra``, by (path, reason).
@@ -81,10 +94,7 @@ class RecordConverter:
         for row, found in self._extras.items():
             extra[row] = orjson.dumps(found, option=orjson.OPT_SORT_KEYS).decode()  # type: ignore[call-overload]
         arrays.append(pa.array(extra, pa.string()))
-        lineage = self._lineage
-        arrays.append(pa.repeat(pa.scalar(lineage.account_id, pa.string()), len(records)))
-        for moment in (lineage.extracted_at, lineage.window_start, lineage.window_end):
-            arrays.append(pa.repeat(pa.scalar(moment, TIMESTAMP), len(records)))
+        arrays += self._lineage.columns(len(records))
         return pa.RecordBatch.from_arrays(arrays, schema=self.schema)
 
     def _columns(self, shape: Shape, records: Sequence[Record], where: Where) -> list[pa.Array]:
@@ -112,14 +122,15 @@ class RecordConverter:
         if isinstance(attributes, Mapping):
             record = {**attributes, **{key: value for key, value in record.items() if key != "@attributes"}}
         for key in record.keys() - known:
-            self._keep(row, path + key, record[key], "not in the catalog")
+            self._keep(row, path + key, record[key], UNKNOWN)
         return record
 
     def _keep(self, row: int, path: str, value: Any, reason: str) -> None:
         plain = "".join(part.partition("[")[0] + "." for part in path.split("."))[:-1]
-        # What is excluded or hashed must not come back as raw text.
-        self._extras.setdefault(row, {})[path] = WITHHELD if self._selection.withholds(plain) else value
         self.report[plain, reason] += 1
+        if reason != UNKNOWN or self._keep_unknown:
+            # What is excluded or hashed must not come back as raw text.
+            self._extras.setdefault(row, {})[path] = WITHHELD if self._selection.withholds(plain) else value
 
     def _values(self, column: Column, records: Sequence[Record], where: Where) -> list[Any]:
         key, *others = column.keys
@@ -173,7 +184,7 @@ class RecordConverter:
                 typed.append(convert(value, column))
             except Misfit as misfit:
                 row, path = where(index)
-                self._keep(row, path + column.name, value, misfit.reason)
+                self._keep(row, path + column.source, value, misfit.reason)
                 typed.append(misfit.rounded)
         return pa.array(typed, column.arrow)
 
@@ -187,13 +198,13 @@ class RecordConverter:
             here = isinstance(value, dict)
             if not here and value not in (None, "", []):
                 row, path = where(index)
-                self._keep(row, path + column.name, value, "not one record")
+                self._keep(row, path + column.source, value, "not one record")
             found.append(value if here else {})
             absent.append(not here)
 
         def inside(index: int) -> tuple[int, str]:
             row, path = where(index)
-            return row, f"{path}{column.name}."
+            return row, f"{path}{column.source}."
 
         arrays = self._columns(column.shape, found, inside)
         return pa.StructArray.from_arrays(arrays, fields=list(column.arrow), mask=pa.array(absent, pa.bool_()))
@@ -208,7 +219,7 @@ class RecordConverter:
         def inside(index: int) -> tuple[int, str]:
             parent = bisect_right(offsets, index) - 1
             row, path = where(parent)
-            return row, f"{path}{column.name}[{index - offsets[parent]}]."
+            return row, f"{path}{column.source}[{index - offsets[parent]}]."
 
         members = [member for group in groups for member in group]
         arrays = self._columns(column.shape, members, inside)
@@ -226,7 +237,7 @@ class RecordConverter:
             for key in value if column.element in value else ():
                 if key not in (column.element, "@attributes"):
                     row, path = where(index)
-                    self._keep(row, f"{path}{column.name}.{key}", value[key], "not in the catalog")
+                    self._keep(row, f"{path}{column.source}.{key}", value[key], UNKNOWN)
         if isinstance(inner, dict):
             return [inner]
         if isinstance(inner, list):
@@ -234,11 +245,11 @@ class RecordConverter:
             if not strays:
                 return inner
             row, path = where(index)
-            self._keep(row, path + column.name, strays, "not a record")
+            self._keep(row, path + column.source, strays, "not a record")
             return [member for member in inner if isinstance(member, dict)]
         if inner is not None and inner != "":
             row, path = where(index)
-            self._keep(row, path + column.name, inner, "not a collection")
+            self._keep(row, path + column.source, inner, "not a collection")
         return []
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Final
@@ -43,6 +44,7 @@ _SCALARS: Final = {
 class Column:
     """A column and where its values stand in a record.
 
+    :param name: in the dataset.
     :param keys: the field's spellings on the wire, the canonical one first.
     :param element: for a collection, the key its records stand under.
     :param shape: for an object or a collection, what is inside.
@@ -56,6 +58,11 @@ class Column:
     shape: Shape | None = None
     format: str | None = None
     is_hashed: bool = False
+
+    @property
+    def source(self) -> str:
+        """The API's name."""
+        return self.keys[0]
 
     @property
     def is_text(self) -> bool:
@@ -80,11 +87,13 @@ class Selection:
     :param columns: the top-level columns to keep; ``None``: all.
     :param excluded: columns that are left out, with what is inside.
     :param hashed: columns whose values are replaced by salted hashes.
+    :param naming: ``source`` for the API's names, ``snake_case``; the other arguments use the API's names.
     """
 
     columns: tuple[str, ...] | None = None
     excluded: tuple[str, ...] = ()
     hashed: tuple[str, ...] = ()
+    naming: str = "source"
 
     def withholds(self, path: str) -> bool:
         """Tell whether the wire's own value at a path may show what is excluded or hashed there, above or below it."""
@@ -99,10 +108,12 @@ class Shape:
     """The columns of a kind of record.
 
     :param known: every key of a record that has a place, be it in a column that was not chosen.
+    :param key: the primary key's column; ``None`` if the kind has none, or it was not chosen.
     """
 
     columns: tuple[Column, ...]
     known: frozenset[str] = field(default_factory=frozenset)
+    key: str | None = None
 
     @cached_property
     def texts(self) -> pa.DataType:
@@ -126,14 +137,45 @@ def shape_of(resource: Resource, relations: Sequence[str] = (), selection: Selec
     :raises InvalidArgument: an unknown relation or column, or a hash of what is not one value.
     """
     loaded = resource.loaded(resource.check_relations(relations))
-    whole = _shape(resource, resource.entity.name, "", loaded, ())
+    shape = _shape(resource, resource.entity.name, "", loaded, ())
+    if resource.primary_key != shape.key:
+        shape = replace(shape, key=resource.primary_key)
     if selection.columns is not None:
-        names = [column.name for column in whole.columns]
+        names = [column.name for column in shape.columns]
         for name in selection.columns:
             if name not in names:
                 raise unknown("columns", name, names, what=f"column of {resource.name}", hint=_HINT)
-        whole = Shape(tuple(column for column in whole.columns if column.name in selection.columns), whole.known)
-    return _selected(resource, whole, selection) if selection.excluded or selection.hashed else whole
+        shape = _of(shape, (column for column in shape.columns if column.name in selection.columns))
+    if selection.excluded or selection.hashed:
+        shape = _selected(resource, shape, selection)
+    if selection.naming not in NAMINGS:
+        raise unknown("column_naming", selection.naming, tuple(NAMINGS))
+    return _renamed(shape, NAMINGS[selection.naming]) if selection.naming != "source" else shape
+
+
+def snake_case(name: str) -> str:
+    """Return one of the API's names in snake case: ``itemECommerceID`` as ``item_e_commerce_id``."""
+    name = re.sub(r"([A-Z]+)([A-Z][a-z])", r"\1_\2", name)
+    return re.sub(r"([a-z0-9])([A-Z])", r"\1_\2", name).lower()
+
+
+#: How columns are named.
+NAMINGS: Final[Mapping[str, Callable[[str], str]]] = {"source": str, "snake_case": snake_case}
+
+
+def _of(shape: Shape, columns: Iterable[Column]) -> Shape:
+    """Return a shape with other columns, its key if it is still among them."""
+    found = tuple(columns)
+    key = shape.key if any(column.name == shape.key for column in found) else None
+    return Shape(found, shape.known, key)
+
+
+def _renamed(shape: Shape, name: Callable[[str], str]) -> Shape:
+    columns = tuple(
+        replace(column, name=name(column.name), shape=_renamed(column.shape, name) if column.shape else None)
+        for column in shape.columns
+    )
+    return Shape(columns, shape.known, name(shape.key) if shape.key else None)
 
 
 _HINT: Final = "A relation's column exists once it is named in relations."
@@ -160,7 +202,7 @@ def _selected(resource: Resource, shape: Shape, selection: Selection) -> Shape:
             if column.shape is not None:
                 column = replace(column, shape=select(column.shape, f"{path}."))  # noqa: PLW2901 - the same column, less
             columns.append(replace(column, is_hashed=True) if path in selection.hashed else column)
-        return Shape(tuple(columns), inner.known)
+        return _of(inner, columns)
 
     return select(shape, "")
 
@@ -191,7 +233,7 @@ def _shape(resource: Resource, name: str, prefix: str, loaded: Sequence[str], ab
         else:
             columns.append(Column(key, found.type, (key, *found.aliases), format=found.format))
     keys = frozenset(key for column in columns for key in column.keys)
-    return Shape(tuple(columns), keys)
+    return _of(Shape((), keys, entity(name).primary_key), columns)
 
 
 def _relations_below(resource: Resource, prefix: str, loaded: Sequence[str]) -> Iterator[Relation]:

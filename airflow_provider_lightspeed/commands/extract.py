@@ -7,6 +7,7 @@ import json
 import uuid
 from collections.abc import Sequence
 from contextlib import suppress
+from datetime import UTC, datetime, timedelta
 
 from airflow_provider_lightspeed.commands.output import instant, size, table
 from airflow_provider_lightspeed.commands.progress import Watch, progress_of
@@ -31,6 +32,9 @@ def run(arguments: argparse.Namespace) -> None:
         columns=_names(arguments.columns),
         exclude_columns=_names(arguments.exclude_columns) or (),
         hash_columns=_names(arguments.hash_columns) or (),
+        column_naming=arguments.naming,
+        relation_layout=arguments.layout,
+        schema_drift=arguments.drift,
         salt=hash_salt() if arguments.hash_columns else None,
     )
     facts = _facts(arguments, job)
@@ -100,8 +104,14 @@ def _extract(conn_id: str, storage: Storage, job: Job, facts: RunFacts, watch: W
     except BaseException:
         # Nobody tries this run again, so it has to sweep up after itself, interrupted or not.
         with suppress(LightspeedError):
-            Dataset(storage, job.resource.name).sweep(owner_of(run_key))
+            _sweep(storage, job, run_key)
         raise
+
+
+def _sweep(storage: Storage, job: Job, run_key: str) -> None:
+    tables = [*job.output_layout().schemas, *([job.resource.through.resource] if job.resource.through else [])]
+    dataset = Dataset(storage, job.resource.name)
+    dataset.sweep(owner_of(run_key), datetime.now(UTC), tables=tables, least_age=timedelta())
 
 
 def _print(summary: Summary, output: str) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -16,6 +16,7 @@ from airflow_provider_lightspeed.extract.checks import check_filters, check_wind
 from airflow_provider_lightspeed.extract.files import StagedFiles
 from airflow_provider_lightspeed.extract.journal import Segment
 from airflow_provider_lightspeed.extract.lookups import Table
+from airflow_provider_lightspeed.extract.output import Output
 from airflow_provider_lightspeed.extract.pages import path_pages, slice_pages
 from airflow_provider_lightspeed.extract.plan import Plan
 from airflow_provider_lightspeed.extract.slices import Board, Slice
@@ -37,14 +38,17 @@ class Work:
 
     :param plan: of the chains that begin from now on.
     :param new_converter: makes a converter; each chain has its own.
-    :param store: keeps a batch durably; ``None``: nothing is stored.
-    :param replay: yields the rows of stored segments.
+    :param output: spreads converted rows over the tables.
+    :param check: is told what went to ``_extra``, before it counts.
+    :param store: keeps a batch durably, with the keys of its parents; ``None``: nothing is stored.
+    :param replay: yields the rows of stored segments, with the keys of their parents.
     :param files: takes the batches of each slice, in order; ``None``: they are only stored.
     :param seconds: since the read began.
     :param done_paths: of a list below several parents: those that are stored already.
     :param stop: set when chains are to end after the page they are at.
     :param tables: related lists, put into the rows of chains that begin from now on.
     :param running: how many chains there are now; they share the memory.
+    :param seen: the fields that records have had.
     """
 
     client: RSeriesClient
@@ -52,14 +56,17 @@ class Work:
     window: Window
     board: Board
     new_converter: Callable[[], RecordConverter]
-    store: Callable[[pa.RecordBatch, Segment], None] | None
-    replay: Callable[[tuple[Segment, ...]], Iterator[pa.RecordBatch]]
+    output: Output
+    check: Callable[[Report], None]
+    store: Callable[[pa.RecordBatch, Segment, Sequence[int]], None] | None
+    replay: Callable[[tuple[Segment, ...]], Iterator[tuple[pa.RecordBatch, Sequence[int]]]]
     files: StagedFiles | None
     seconds: Callable[[], float]
     done_paths: frozenset[str] = frozenset()
     stop: threading.Event = field(default_factory=threading.Event)
     tables: tuple[Table, ...] = ()
     running: int = 1
+    seen: set[str] = field(default_factory=set)
 
 
 class Chain:
@@ -81,6 +88,7 @@ class Chain:
         self._converter = work.new_converter()
         self._out = work.files.writer(found.after) if work.files else None
         self._waiting: list[dict[str, Any]] = []
+        self._parents: list[int] = []
         self._pages = 0
         self._since = 0.0
         self._after = found.reached
@@ -90,8 +98,8 @@ class Chain:
         """Hand on what is stored of the slice, and read the rest of it."""
         found = self._slice
         if self._out is not None and found.stored:
-            for batch in self._work.replay(found.stored):
-                self._out.write(batch)
+            for batch, parents in self._work.replay(found.stored):
+                self._out.write(self._work.output.split(batch, parents))
         if not found.is_done:
             self._read()
         if self._out is not None and not self._work.stop.is_set():
@@ -108,6 +116,8 @@ class Chain:
             for table in self._tables:
                 table.attach(kept)
             records = children(self._plan, kept)
+            if self._plan.child is not None:
+                self._parents += (keys or [])[: len(kept)]
             self._take(page, records, path)
             self._passed(page, len(records))
             if found.is_done or work.stop.is_set():
@@ -147,14 +157,16 @@ class Chain:
         before = Counter(self._converter.report)
         batch = self._converter.convert(self._waiting)
         new = self._converter.report - before
+        work.seen.update(*self._waiting)
+        work.check(new)
         if work.store is not None:
-            work.store(batch, self._segment(new))
+            work.store(batch, self._segment(new), self._parents)
         if new:
             self._set_aside(new)
         if self._out is not None:
-            self._out.write(batch)
+            self._out.write(work.output.split(batch, self._parents))
         self._after = found.reached if self._plan.key is not None else self._after + len(self._paths)
-        self._waiting, self._pages, self._paths = [], 0, []
+        self._waiting, self._parents, self._pages, self._paths = [], [], 0, []
 
     def _segment(self, new: Report) -> Segment:
         found = self._slice

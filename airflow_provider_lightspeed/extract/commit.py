@@ -3,8 +3,10 @@
 Layout below the dataset's path::
 
     Sale/part-<owner>-<attempt>-0.parquet   published under a name of its own
-    Sale/_commits/<sequence>-<owner>-<attempt>.json   immutable; names the files: from here on they count
+    Sale.SaleLines/part-...                 the same of another table of the resource
+    Sale/_commits/<sequence>-<owner>-<attempt>.json   immutable; names the files of all tables: from here on they count
     Sale/_manifest.json                     all live files; derived from the commits, can be rebuilt
+    Sale.SaleLines/_manifest.json           those of one table, for readers of nothing else
     _staging/Sale/<owner>/<attempt>/...     not yet published
 
 A run that dies leaves staged or unnamed files, which only the same run (``owner``), tried again, sweeps away.
@@ -20,19 +22,28 @@ from typing import Any, Final
 
 import orjson
 
-from airflow_provider_lightspeed.arrow.parquet import FileStats
+from airflow_provider_lightspeed.arrow.tables import MAIN
 from airflow_provider_lightspeed.exceptions import StorageError
+from airflow_provider_lightspeed.extract.files import Files
+from airflow_provider_lightspeed.extract.manifest import (
+    FORMAT,
+    Json,
+    derive,
+    files_by_table,
+    live_commits,
+    of_table,
+    superseded,
+)
 from airflow_provider_lightspeed.extract.storage import Storage
 from airflow_provider_lightspeed.extract.window import Window
 
-FORMAT: Final = 1
 #: Superseded files stay so long: a reader may be on its way with the manifest of before.
 KEEP_SUPERSEDED: Final = timedelta(hours=24)
 #: Staged files that nobody has touched for so long belong to runs that are never tried again.
 STALE: Final = timedelta(days=7)
+#: Published files that no commit names belong to a dead try once they are so old; one that lives commits within seconds.
+UNNAMED: Final = timedelta(minutes=15)
 _REBUILDS: Final = 20
-
-Json = dict[str, Any]
 
 
 def owner_of(run_key: str) -> str:
@@ -49,9 +60,12 @@ def fingerprint(query: Mapping[str, Any]) -> str:
 class Commit:
     """What a run is about to publish.
 
-    :param whole: it holds everything there is (a full read, a snapshot) and so supersedes all earlier commits.
+    :param whole: it holds all there is up to the window's end (a full read, a snapshot), and so supersedes the commits
+        whose windows end no later.
+    :param files: by table, the resource's own one under the empty name.
     :param state: what the next run continues from besides the watermark, such as the last key of an append read.
     :param extracted_at: the server's time when the read began.
+    :param fields: those that the records had; empty if nobody looked at all of them.
     """
 
     account_id: str
@@ -60,11 +74,12 @@ class Commit:
     attempt: str
     window: Window
     whole: bool
-    files: tuple[FileStats, ...]
+    files: Files
     schema: str
     at: datetime
     state: Mapping[str, Any]
     extracted_at: datetime | None = None
+    fields: tuple[str, ...] = ()
 
 
 class Dataset:
@@ -154,30 +169,72 @@ class Dataset:
                 )
         return None
 
+    def fields(self, account_id: str, query: str) -> tuple[str, ...]:
+        """Return the fields that the records of the newest commit had."""
+        for commit in reversed(self.commits()):
+            if (commit["account_id"], commit["query"]) == (account_id, query) and commit.get("fields"):
+                return tuple(commit["fields"])
+        return ()
+
+    def files_of_run(self, owner: str, account_id: str, query: str) -> dict[str, list[str]]:
+        """Return the paths of the live files that this very run has committed before, by table."""
+        found: dict[str, list[str]] = {}
+        for commit in live_commits(self.commits()):
+            if (commit["owner"], commit["account_id"], commit["query"]) == (owner, account_id, query):
+                for table, files in files_by_table(commit).items():
+                    paths = [self._storage.path(f"{self.folder(table)}/{file['path']}") for file in files]
+                    found.setdefault(table, []).extend(paths)
+        return found
+
     def has_committed(self, owner: str, extracted_at: datetime) -> bool:
         """Whether this very run has committed the read that began at that time."""
         began = _iso(extracted_at)
         return any(commit["owner"] == owner and commit.get("extracted_at") == began for commit in self.commits())
 
-    def sweep(self, owner: str, *, keep: str | None = None) -> int:
+    def folder(self, table: str = MAIN) -> str:
+        """Return the folder of one of the resource's tables."""
+        return f"{self._resource}.{table}" if table else self._resource
+
+    def sweep(
+        self,
+        owner: str,
+        now: datetime,
+        *,
+        tables: Iterable[str] = (MAIN,),
+        keep: str | None = None,
+        least_age: timedelta = UNNAMED,
+    ) -> int:
         """Delete what dead tries of this run left: staged files and published ones that no commit names.
 
+        :param least_age: of published files; a try that was thought dead may be about to name what it has just published.
         :param keep: a folder below the run's staging to leave alone.
         """
         leavings = self._storage.names(f"_staging/{self._resource}/{owner}")
         leavings = [name for name in leavings if keep is None or not name.startswith(f"{keep}/")]
-        named = {file["path"] for commit in self.commits() for file in commit["files"]}
-        for name in self._storage.names(self._resource):
-            base = name.rsplit("/", 1)[1]
-            if base.startswith(f"part-{owner}-") and base not in named:
-                leavings.append(name)
+        leavings += [
+            name
+            for name in self._unnamed(tables)
+            if name.rsplit("/", 1)[1].startswith(f"part-{owner}-") and self._storage.age(name, now) >= least_age
+        ]
         for name in leavings:
             self._storage.remove(name)
         if keep is None:
             self._storage.remove_folder(f"_staging/{self._resource}/{owner}")
         return len(leavings)
 
-    def sweep_stale(self, now: datetime) -> int:
+    def _unnamed(self, tables: Iterable[str]) -> list[str]:
+        """Return the published files of some tables that no commit names."""
+        named = {name for commit in self.commits() for name in self._files_of(commit)}
+        found = (name for table in tables for name in self._storage.names(self.folder(table)))
+        return [name for name in found if name.rsplit("/", 1)[1].startswith("part-") and name not in named]
+
+    def _files_of(self, commit: Json) -> list[str]:
+        """Return the names of a commit's files, of all tables."""
+        return [
+            f"{self.folder(table)}/{file['path']}" for table, files in files_by_table(commit).items() for file in files
+        ]
+
+    def sweep_stale(self, now: datetime, *, tables: Iterable[str] = (MAIN,)) -> int:
         """Delete what runs left that were never tried again, whosever they are."""
         folder = f"_staging/{self._resource}"
         runs: dict[str, list[str]] = {}
@@ -186,20 +243,16 @@ class Dataset:
         # One fresh file says that its run is alive: no need to ask for the age of all its others.
         dead = [found for found in runs.values() if all(self._storage.age(name, now) > STALE for name in found)]
         names = [name for found in dead for name in found]
+        names += [name for name in self._unnamed(tables) if self._storage.age(name, now) > STALE]
         for name in names:
             self._storage.remove(name)
         return len(names)
 
     def publish(self, commit: Commit) -> Json:
-        """Move the staged files to their place, write the commit, derive the manifest; return the commit's document."""
-        files = []
-        for number, file in enumerate(commit.files):
-            base = f"part-{commit.owner}-{commit.attempt}-{number}.parquet"
-            staged = file.path.removeprefix(f"{self._storage.root}/")
-            self._storage.move(staged, f"{self._resource}/{base}")
-            files.append({"path": base, "rows": file.rows, "bytes": file.bytes, "row_groups": file.row_groups})
-        earlier = self.commits()
-        sequence = max((found["sequence"] for found in earlier), default=0) + 1
+        """Move the staged files to their place, write the commit, derive the manifests; return the commit's document."""
+        tables = self._move(commit)
+        main = tables.pop(MAIN)
+        sequence = max((found["sequence"] for found in self.commits()), default=0) + 1
         document: Json = {
             "format": FORMAT,
             "id": f"{sequence:08d}-{commit.owner}-{commit.attempt}",
@@ -215,24 +268,59 @@ class Dataset:
             "whole": commit.whole,
             "state": dict(commit.state),
             "schema": commit.schema,
+            "fields": list(commit.fields),
             "extracted_at": _iso(commit.extracted_at),
             "committed_at": _iso(commit.at),
-            "rows": sum(file.rows for file in commit.files),
-            "files": files,
+            **main,
+            "tables": tables,
         }
-        self._storage.write(
-            f"{self._resource}/_commits/{document['id']}.json", orjson.dumps(document, option=orjson.OPT_INDENT_2)
-        )
+        content = orjson.dumps(document, option=orjson.OPT_INDENT_2)
+        self._check_published(document)
+        self._storage.write(f"{self._resource}/_commits/{document['id']}.json", content)
         self.rebuild(commit.at)
-        self._storage.remove_folder(f"_staging/{self._resource}/{commit.owner}")
+        self._clear_staging(commit)
         return document
+
+    def _move(self, commit: Commit) -> dict[str, Json]:
+        """Give the staged files names of their own; return what a commit says of each table that has some."""
+        tables: dict[str, Json] = {}
+        number = 0
+        for table, stats in commit.files.items():
+            files = []
+            for file in stats:
+                base = f"part-{commit.owner}-{commit.attempt}-{number}.parquet"
+                number += 1
+                staged = file.path.removeprefix(f"{self._storage.root}/")
+                self._storage.move(staged, f"{self.folder(table)}/{base}")
+                files.append({"path": base, "rows": file.rows, "bytes": file.bytes, "row_groups": file.row_groups})
+            if files or table == MAIN:
+                tables[table] = {"rows": sum(file.rows for file in stats), "files": files}
+        return tables
+
+    def _check_published(self, document: Json) -> None:
+        """See that no other try has swept what is about to be named."""
+        folders = {self.folder(table) for table, files in files_by_table(document).items() if files}
+        present = {name for folder in folders for name in self._storage.names(folder)}
+        gone = [name for name in self._files_of(document) if name not in present]
+        if gone:
+            msg = f"path: {self._storage.path(gone[0])!r} is gone: another try of this run has taken over; nothing was committed"
+            raise StorageError(msg, path=gone[0])
+
+    def _clear_staging(self, commit: Commit) -> None:
+        """Delete what this run has staged, unless another try of it is at work, which sweeps when it ends."""
+        self._storage.remove_folder(self.staging(commit.owner, commit.attempt))
+        rest = self._storage.names(f"_staging/{self._resource}/{commit.owner}")
+        if all(name.startswith(f"{self.journal(commit.owner)}/") for name in rest):
+            self._storage.remove_folder(f"_staging/{self._resource}/{commit.owner}")
 
     def rebuild(self, now: datetime) -> Json:
         """Derive ``_manifest.json`` from the commits; repeat until no commit has appeared meanwhile."""
         for _ in range(_REBUILDS):
             commits = self.commits()
-            manifest = self._derive(commits)
-            self._storage.write(f"{self._resource}/_manifest.json", orjson.dumps(manifest, option=orjson.OPT_INDENT_2))
+            manifest = derive(self._resource, commits)
+            for table in manifest["tables"]:
+                self._write_manifest(table, of_table(manifest, table))
+            self._write_manifest(MAIN, manifest)
             if [commit["id"] for commit in self.commits()] == [commit["id"] for commit in commits]:
                 written = self._manifest()
                 if written and written.get("commits") == manifest["commits"]:
@@ -241,67 +329,22 @@ class Dataset:
         msg = f"path: {self.manifest_path!r} is being rewritten by others all the time; the commit itself is safe"
         raise StorageError(msg, path=self.manifest_path)
 
-    def _derive(self, commits: Sequence[Json]) -> Json:
-        live = live_commits(commits)
-        files = [
-            {
-                **file,
-                "commit": commit["id"],
-                **{key: commit[key] for key in ("account_id", "window_start", "window_end")},
-            }
-            for commit in live
-            for file in commit["files"]
-        ]
-        watermarks: dict[str, str] = {}
-        for commit in commits:
-            if commit["watermark"]:
-                key = f"{commit['account_id']}/{commit['query']}"
-                watermarks[key] = max(watermarks.get(key, ""), commit["watermark"])
-        return {
-            "format": FORMAT,
-            "resource": self._resource,
-            "rows": sum(file["rows"] for file in files),
-            "bytes": sum(file["bytes"] for file in files),
-            "watermarks": watermarks,
-            "files": files,
-            "commits": list(commits),
-        }
+    def _write_manifest(self, table: str, manifest: Json) -> None:
+        content = orjson.dumps(manifest, option=orjson.OPT_INDENT_2)
+        self._storage.write(f"{self.folder(table)}/_manifest.json", content)
 
     def _forget(self, commits: Sequence[Json], now: datetime) -> None:
         """Delete the files of commits that have been superseded for long; their documents stay."""
         replaced = superseded(commits)
         old = {
-            f"{self._resource}/{file['path']}"
+            name
             for commit in commits
             if commit["id"] in replaced and now - datetime.fromisoformat(replaced[commit["id"]]) > KEEP_SUPERSEDED
-            for file in commit["files"]
+            for name in self._files_of(commit)
         }
-        if old:
-            for name in old.intersection(self._storage.names(self._resource)):
+        for folder in {name.rsplit("/", 1)[0] for name in old}:
+            for name in old.intersection(self._storage.names(folder)):
                 self._storage.remove(name)
-
-
-def superseded(commits: Iterable[Json]) -> dict[str, str]:
-    """Return the ids of commits that no longer count, with the time when they were replaced.
-
-    Per account and query, a commit replaces earlier ones of the same run; one of a whole read replaces all.
-    """
-    replaced: dict[str, str] = {}
-    earlier: list[Json] = []
-    for commit in commits:
-        for found in earlier:
-            same = (found["account_id"], found["query"]) == (commit["account_id"], commit["query"])
-            if same and (commit["whole"] or found["owner"] == commit["owner"]):
-                replaced.setdefault(found["id"], commit["committed_at"])
-        earlier = [found for found in earlier if found["id"] not in replaced]
-        earlier.append(commit)
-    return replaced
-
-
-def live_commits(commits: Sequence[Json]) -> list[Json]:
-    """Return the commits that count, oldest first."""
-    replaced = superseded(commits)
-    return [commit for commit in commits if commit["id"] not in replaced]
 
 
 def _iso(moment: datetime | None) -> str | None:

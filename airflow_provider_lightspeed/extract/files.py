@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 import pyarrow as pa
@@ -15,45 +16,51 @@ FILE_ROWS: Final = 2_000_000
 #: A row group is never cut smaller than this, however many chains share the memory.
 LEAST_GROUP_BYTES: Final = 4 * 2**20
 
+#: The files of a commit by table.
+Files = Mapping[str, Sequence[FileStats]]
+
 
 class StagedFiles:
     """The files of a run, below one folder. Safe among threads.
 
     :param folder: below the storage's root.
+    :param schemas: of the tables by name, the resource's own one first.
     :param chains: that write at a time; they share the memory of one row group.
     """
 
-    def __init__(self, storage: Storage, folder: str, schema: pa.Schema, *, chains: int = 1) -> None:
+    def __init__(self, storage: Storage, folder: str, schemas: Mapping[str, pa.Schema], *, chains: int = 1) -> None:
         self._storage = storage
         self._folder = folder
-        self._schema = schema
+        self._schemas = schemas
         self._rows = max(1, ROW_GROUP_ROWS // chains)
-        self._bytes = max(LEAST_GROUP_BYTES, ROW_GROUP_BYTES // chains)
+        self._bytes = max(LEAST_GROUP_BYTES, ROW_GROUP_BYTES // chains // len(schemas))
         self._lock = threading.Lock()
         self._begun = 0
-        self._done: list[tuple[int, int, FileStats]] = []
+        self._done: list[tuple[int, int, str, FileStats]] = []
         self._open: set[ParquetSink] = set()
 
     def writer(self, order: int) -> Writer:
         """Return a writer whose files come in the place that ``order`` gives them."""
         return Writer(self, order)
 
-    def begin(self) -> ParquetSink:
-        """Open the next file."""
+    def begin(self, table: str) -> ParquetSink:
+        """Open a table's next file."""
         with self._lock:
             number, self._begun = self._begun, self._begun + 1
         path = self._storage.path(f"{self._folder}/{number}.parquet")
-        sink = ParquetSink(self._storage, path, self._schema, row_group_rows=self._rows, row_group_bytes=self._bytes)
+        sink = ParquetSink(
+            self._storage, path, self._schemas[table], row_group_rows=self._rows, row_group_bytes=self._bytes
+        )
         with self._lock:
             self._open.add(sink)
         return sink
 
-    def end(self, sink: ParquetSink, order: int) -> None:
+    def end(self, sink: ParquetSink, order: int, table: str) -> None:
         """Complete a file."""
         stats = sink.close()
         with self._lock:
             self._open.discard(sink)
-            self._done.append((order, len(self._done), stats))
+            self._done.append((order, len(self._done), table, stats))
 
     def abort(self) -> None:
         """End the files that are not complete, such that nobody can take them for whole ones."""
@@ -63,32 +70,33 @@ class StagedFiles:
             sink.abort()
 
     @property
-    def done(self) -> tuple[FileStats, ...]:
-        """The complete files, in order."""
+    def done(self) -> Files:
+        """The complete files of each table, in order; tables without rows have none."""
         with self._lock:
-            return tuple(stats for _, _, stats in sorted(self._done, key=lambda found: found[:2]))
+            done = sorted(self._done, key=lambda found: found[:2])
+        return {name: tuple(stats for _, _, table, stats in done if table == name) for name in self._schemas}
 
 
 class Writer:
-    """Writes the batches of one slice, into one file or several."""
+    """Writes the rows of one slice, each table into one file or several."""
 
     def __init__(self, files: StagedFiles, order: int) -> None:
         self._files = files
         self._order = order
-        self._sink: ParquetSink | None = None
+        self._sinks: dict[str, ParquetSink] = {}
 
-    def write(self, batch: pa.RecordBatch) -> None:
-        """Take a batch."""
-        if not batch.num_rows:
-            return
-        if self._sink is None:
-            self._sink = self._files.begin()
-        self._sink.write(batch)
-        if self._sink.rows >= FILE_ROWS:
-            self.close()
+    def write(self, batches: Mapping[str, pa.RecordBatch]) -> None:
+        """Take rows of some tables."""
+        for table, batch in batches.items():
+            if not batch.num_rows:
+                continue
+            sink = self._sinks.get(table) or self._sinks.setdefault(table, self._files.begin(table))
+            sink.write(batch)
+            if sink.rows >= FILE_ROWS:
+                self._files.end(self._sinks.pop(table), self._order, table)
 
     def close(self) -> None:
-        """Complete the file that is being written, if there is one."""
-        if self._sink is not None:
-            self._files.end(self._sink, self._order)
-            self._sink = None
+        """Complete the files that are being written."""
+        while self._sinks:
+            table, sink = self._sinks.popitem()
+            self._files.end(sink, self._order, table)

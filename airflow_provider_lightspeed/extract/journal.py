@@ -19,10 +19,11 @@ import pyarrow as pa
 from airflow_provider_lightspeed.extract.storage import Storage
 from airflow_provider_lightspeed.extract.window import Window
 
-FORMAT: Final = 1
+FORMAT: Final = 2
 #: A read that is taken up again later than this starts afresh: its pages would be of two different days.
 KEEP: Final = timedelta(hours=24)
 _NOTE: Final = b"lightspeed"
+_PARENTS: Final = b"parents"
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,8 +145,11 @@ class Journal:
         self._of = _text(head.extracted_at)
         self._storage.write(f"{self.folder}/head.json", orjson.dumps(head.as_json()))
 
-    def store(self, batch: pa.RecordBatch, segment: Segment) -> Segment:
-        """Store a stretch; it is durable when this returns."""
+    def store(self, batch: pa.RecordBatch, segment: Segment, parents: Sequence[int] = ()) -> Segment:
+        """Store a stretch; it is durable when this returns.
+
+        :param parents: the keys of the records through which it was read.
+        """
         name = f"{self.folder}/{uuid.uuid4().hex}.arrow"
         note = {
             "of": self._of,
@@ -156,7 +160,8 @@ class Journal:
             "paths": segment.paths,
             "set_aside": segment.set_aside,
         }
-        schema = batch.schema.with_metadata({_NOTE: orjson.dumps(note)})
+        keys = orjson.dumps(list(parents))
+        schema = batch.schema.with_metadata({_NOTE: orjson.dumps(note), _PARENTS: keys})
         sink = pa.BufferOutputStream()
         with pa.ipc.new_stream(sink, schema, options=pa.ipc.IpcWriteOptions(compression="lz4")) as writer:
             writer.write_batch(batch.replace_schema_metadata(schema.metadata))
@@ -182,9 +187,10 @@ class Journal:
                 seen.update(segment.paths)
         return kept
 
-    def batches(self, segments: Sequence[Segment], schema: pa.Schema) -> Iterator[pa.RecordBatch]:
-        """Yield the rows of segments, one at a time in memory."""
+    def batches(self, segments: Sequence[Segment], schema: pa.Schema) -> Iterator[tuple[pa.RecordBatch, Sequence[int]]]:
+        """Yield the rows of segments with the keys of their parents, one segment at a time in memory."""
         for segment in segments:
             with self._storage.open(self._storage.path(segment.name), "rb") as file, pa.ipc.open_stream(file) as stream:
+                parents = orjson.loads(stream.schema.metadata.get(_PARENTS, b"[]"))
                 for batch in stream:
-                    yield pa.RecordBatch.from_arrays(batch.columns, schema=schema)
+                    yield pa.RecordBatch.from_arrays(batch.columns, schema=schema), parents

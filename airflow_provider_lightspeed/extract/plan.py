@@ -7,9 +7,11 @@ from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import Any, Final
 
+from airflow_provider_lightspeed.arrow.tables import Layout
 from airflow_provider_lightspeed.arrow.types import Selection, shape_of
 from airflow_provider_lightspeed.client.query import request_cost
 from airflow_provider_lightspeed.exceptions import InvalidArgument, unknown
+from airflow_provider_lightspeed.extract.drift import POLICIES
 from airflow_provider_lightspeed.extract.slices import BEGINNING
 from airflow_provider_lightspeed.extract.window import Window
 from airflow_provider_lightspeed.redact import Secret
@@ -30,6 +32,8 @@ class Job:
     :param mode: ``incremental`` or ``full``.
     :param selection: which columns are written, and how.
     :param salt: of hashed columns.
+    :param layout: ``nested`` or ``tables``.
+    :param drift: what becomes of fields that are not the catalog's, see :mod:`..extract.drift`.
     """
 
     resource: Resource
@@ -38,6 +42,8 @@ class Job:
     filters: Mapping[str, Any] = field(default_factory=dict)
     selection: Selection = field(default_factory=Selection)
     salt: Secret | None = None
+    layout: str = "nested"
+    drift: str = "evolve"
 
     @classmethod
     def of(
@@ -50,6 +56,9 @@ class Job:
         columns: Sequence[str] | None = None,
         exclude_columns: Sequence[str] = (),
         hash_columns: Sequence[str] = (),
+        column_naming: str = "source",
+        relation_layout: str = "nested",
+        schema_drift: str = "evolve",
         salt: Secret | None = None,
     ) -> Job:
         """Check the names and return the job; nothing is sent.
@@ -57,39 +66,25 @@ class Job:
         :raises InvalidArgument: names the argument, what was found and what is allowed.
         """
         found = resource_named(resource)
-        if mode not in MODES:
-            raise unknown("mode", mode, MODES)
+        for argument, value, allowed in (("mode", mode, MODES), ("schema_drift", schema_drift, POLICIES)):
+            if value not in allowed:
+                raise unknown(argument, value, allowed)
         loaded = found.check_relations(relations)
         selection = Selection(
-            tuple(columns) if columns is not None else None, tuple(exclude_columns), tuple(hash_columns)
+            tuple(columns) if columns is not None else None,
+            tuple(exclude_columns),
+            tuple(hash_columns),
+            column_naming,
         )
-        if hash_columns and not salt:
-            msg = (
-                "hash_columns: there is no salt, and hashes without one can be tried out; set the option hash_salt of the "
-                "section [lightspeed], for all workers the same and for as long as the hashes are to match"
-            )
-            raise InvalidArgument(
-                msg, field="hash_columns", found=list(hash_columns), allowed=("[lightspeed] hash_salt",)
-            )
-        shape_of(found, loaded, selection)
-        job = cls(found, mode, loaded, dict(filters or {}), selection, salt)
-        found.check_filters(job.filters, loaded)
-        absent = [
-            name for name in found.required_params if name not in job.filters and found.strategy is not Strategy.PERIOD
-        ]
-        if absent:
-            msg = f"filters: {resource} needs {', '.join(absent)}; add filters={{{absent[0]!r}: ...}}"
-            raise InvalidArgument(msg, field="filters", found=sorted(job.filters), allowed=absent)
-        moved = found.entity.find(found.modified_field) if found.modified_field else None
-        if not job.whole and moved and any(name in job.filters for name in (moved.name, *moved.aliases)):
-            msg = (
-                f"filters: {moved.name!r} is set by the window of an incremental read; "
-                "use window_start and window_end, or mode='full'"
-            )
-            raise InvalidArgument(
-                msg, field="filters", found=found.modified_field, allowed=("window_start", "window_end")
-            )
+        job = cls(found, mode, loaded, dict(filters or {}), selection, salt, relation_layout, schema_drift)
+        _check_salt(job)
+        _check_key(job)
+        _check_filters(job)
         return job
+
+    def output_layout(self) -> Layout:
+        """Return the tables that it writes."""
+        return Layout(shape_of(self.resource, self.relations, self.selection), self.layout)
 
     @property
     def whole(self) -> bool:
@@ -108,7 +103,48 @@ class Job:
             "excluded": sorted(selection.excluded),
             "hashed": sorted(selection.hashed),
             "salt": self.salt.fingerprint() if self.salt and selection.hashed else None,
+            "naming": selection.naming,
+            "layout": self.layout,
         }
+
+
+def _check_salt(job: Job) -> None:
+    hashed = list(job.selection.hashed)
+    if hashed and not job.salt:
+        msg = (
+            "hash_columns: there is no salt, and hashes without one can be tried out; set the option hash_salt of the "
+            "section [lightspeed], for all workers the same and for as long as the hashes are to match"
+        )
+        raise InvalidArgument(msg, field="hash_columns", found=hashed, allowed=("[lightspeed] hash_salt",))
+
+
+def _check_key(job: Job) -> None:
+    """See that child tables have a key to hang on."""
+    key, layout = job.resource.primary_key, job.output_layout()
+    if job.layout != "nested" and key is not None and layout.shape.key is None:
+        msg = (
+            f"relation_layout: the rows of 'tables' hang on {key!r}, which columns or exclude_columns leave out; keep it, "
+            "or hash it"
+        )
+        raise InvalidArgument(msg, field="relation_layout", found=job.layout, allowed=(f"a dataset with {key}",))
+
+
+def _check_filters(job: Job) -> None:
+    resource, names = job.resource, job.filters
+    resource.check_filters(names, job.relations)
+    absent = [name for name in resource.required_params if name not in names]
+    if absent and resource.strategy is not Strategy.PERIOD:
+        msg = f"filters: {resource.name} needs {', '.join(absent)}; add filters={{{absent[0]!r}: ...}}"
+        raise InvalidArgument(msg, field="filters", found=sorted(names), allowed=absent)
+    moved = resource.entity.find(resource.modified_field) if resource.modified_field else None
+    if not job.whole and moved and any(name in names for name in (moved.name, *moved.aliases)):
+        msg = (
+            f"filters: {moved.name!r} is set by the window of an incremental read; "
+            "use window_start and window_end, or mode='full'"
+        )
+        raise InvalidArgument(
+            msg, field="filters", found=resource.modified_field, allowed=("window_start", "window_end")
+        )
 
 
 @dataclass(frozen=True, slots=True)

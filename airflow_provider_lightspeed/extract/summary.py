@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
@@ -18,6 +18,8 @@ class Summary:
     :param seconds: wall time.
     :param bucket: the rate limit's bucket when it ended, at ``ended_at`` of the server's clock.
     :param set_aside: values kept in ``_extra``, by ``path: reason``.
+    :param drift: how the answers differ from the catalog, as :class:`..extract.drift.Drift` says it.
+    :param tables: rows of the tables beside the resource's own one.
     """
 
     resource: str
@@ -36,6 +38,8 @@ class Summary:
     set_aside: Mapping[str, int]
     bucket: BucketSnapshot
     ended_at: datetime
+    drift: Mapping[str, Any] = field(default_factory=dict)
+    tables: Mapping[str, int] = field(default_factory=dict)
 
     def as_xcom(self) -> dict[str, Any]:
         """Return it as plain JSON values."""
@@ -52,6 +56,8 @@ class Summary:
             "manifest": self.manifest,
             "account_id": self.account_id,
             "set_aside": dict(self.set_aside),
+            "drift": dict(self.drift),
+            "tables": dict(self.tables),
         }
 
 

@@ -22,7 +22,8 @@ from airflow_provider_lightspeed.exceptions import (
     LightspeedAuthError,
     LightspeedError,
     LightspeedFatalError,
-    unknown,
+    SchemaDrift,
+    SweepAborted,
 )
 
 if TYPE_CHECKING:
@@ -30,7 +31,6 @@ if TYPE_CHECKING:
     from airflow_provider_lightspeed.extract.summary import Progress, Summary
     from airflow_provider_lightspeed.extract.window import RunFacts
 
-RELATION_LAYOUTS = ("nested",)
 #: Seconds between two progress lines of the task log.
 LOG_SECONDS = 10.0
 #: Start-up times of a resumed task that are believed, in seconds; more is a clock that is wrong.
@@ -49,11 +49,17 @@ class LightspeedToParquetOperator(BaseOperator):
     :param mode: ``incremental`` reads what changed in the run's window, ``full`` everything.
     :param window_start: explicit start (ISO 8601 with offset, or an aware datetime); default see docs/windows.md.
     :param window_end: explicit, exclusive end.
-    :param relation_layout: ``nested``.
+    :param relation_layout: ``nested``: relations are nested columns; ``tables``: each is a dataset of its own,
+        ``{path}/{resource}.{relation}``, committed together with the resource's.
     :param columns: top-level columns to keep; default all.
     :param exclude_columns: columns that are left out, nested ones dotted (``Contact.mobile``): personal data that is not needed.
     :param hash_columns: columns whose values are replaced by salted hashes before anything is written; needs
         ``[lightspeed] hash_salt``.
+    :param column_naming: ``source``: the API's names (``saleID``); ``snake_case`` (``sale_id``). Arguments always use the
+        API's.
+    :param schema_drift: what becomes of fields that the catalog does not know: ``evolve`` keeps them in ``_extra``,
+        ``discard`` drops them, ``freeze`` fails the task, also when a field vanishes or changes its type. All three log
+        them and name them in the asset event.
     :param max_parallel_requests: requests at a time at most; as many are used as the account's rate limit has room for.
     :param deferrable: give the worker slot back while the rate limit's bucket drains, and go on when it has room; needs
         a triggerer. Default: ``[operators] default_deferrable``.
@@ -86,6 +92,8 @@ class LightspeedToParquetOperator(BaseOperator):
         columns: Sequence[str] | None = None,
         exclude_columns: Sequence[str] = (),
         hash_columns: Sequence[str] = (),
+        column_naming: str = "source",
+        schema_drift: str = "evolve",
         max_parallel_requests: int = 8,
         deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
         **kwargs: Any,
@@ -103,6 +111,8 @@ class LightspeedToParquetOperator(BaseOperator):
         self.columns = columns
         self.exclude_columns = exclude_columns
         self.hash_columns = hash_columns
+        self.column_naming = column_naming
+        self.schema_drift = schema_drift
         self.max_parallel_requests = max_parallel_requests
         self.deferrable = deferrable
 
@@ -144,7 +154,7 @@ class LightspeedToParquetOperator(BaseOperator):
             self._defer(paused, began, drips, requests)
         except NothingToRead as nothing:
             raise AirflowSkipException(str(nothing)) from None
-        except (LightspeedAuthError, LightspeedFatalError) as error:
+        except (LightspeedAuthError, LightspeedFatalError, SchemaDrift, SweepAborted) as error:
             _fail(error)
         seconds = (datetime.now(UTC) - began).total_seconds()
         summary = replace(
@@ -179,8 +189,6 @@ class LightspeedToParquetOperator(BaseOperator):
         from airflow_provider_lightspeed.extract.summary import Paced
         from airflow_provider_lightspeed.hooks.lightspeed import LightspeedHook
 
-        if self.relation_layout not in RELATION_LAYOUTS:
-            raise unknown("relation_layout", self.relation_layout, RELATION_LAYOUTS)
         job = Job.of(
             self.resource,
             mode=self.mode,
@@ -189,6 +197,9 @@ class LightspeedToParquetOperator(BaseOperator):
             columns=self.columns,
             exclude_columns=self.exclude_columns or (),
             hash_columns=self.hash_columns or (),
+            column_naming=self.column_naming,
+            relation_layout=self.relation_layout,
+            schema_drift=self.schema_drift,
             salt=hash_salt() if self.hash_columns else None,
         )
         run = self._run_facts(context)

@@ -9,16 +9,18 @@ from typing import Any
 
 import pytest
 
+from airflow_provider_lightspeed.arrow.types import shape_of
 from airflow_provider_lightspeed.client.rest import RSeriesClient
 from airflow_provider_lightspeed.extract.plan import Job
 from airflow_provider_lightspeed.extract.run import extract
 from airflow_provider_lightspeed.extract.storage import Storage
 from airflow_provider_lightspeed.extract.summary import Summary
 from airflow_provider_lightspeed.extract.window import RunFacts
-from airflow_provider_lightspeed.resources.catalog import resource_names
+from airflow_provider_lightspeed.resources.catalog import resource, resource_names
 from airflow_provider_lightspeed.simulator.testing import SimulatorProcess
 from tests.contract.truth import assert_equal, rows_of, scalar_fields
 from tests.fakes import client_of
+from tests.tables import joined, plain
 
 
 @pytest.fixture(scope="module")
@@ -69,3 +71,20 @@ def test_relations_arrive_whole_and_with_their_parent(
     ):
         nested = {(row["saleID"], line[key]) for row in rows for line in row[relation] or ()}
         assert nested == {(line["saleID"], line[key]) for line in simulator.truth(name)}
+
+
+@pytest.mark.parametrize("name", resource_names())
+def test_both_layouts_hold_the_same(name: str, client: RSeriesClient, tmp_path: Path) -> None:
+    """With all relations loaded: the child tables, put together again, are the nested rows."""
+    found = resource(name)
+    relations = [key for key, facts in found.relations.items() if not facts.single_only]
+    shape = shape_of(found, relations)
+    run(client, tmp_path / "nested", name, relations=relations, mode="full")
+    summary = run(client, tmp_path / "tables", name, relations=relations, mode="full", relation_layout="tables")
+    nested = rows_of(tmp_path / "nested", name)
+    tables = {table: rows_of(tmp_path / "tables", name, table) for table in ("", *summary.tables)}
+    assert {table: len(rows) for table, rows in tables.items() if table} == dict(summary.tables)
+    if found.primary_key is None:
+        assert plain(shape, tables[""]) == plain(shape, nested)
+    else:
+        assert plain(shape, joined(shape, tables)) == plain(shape, nested)

@@ -21,10 +21,11 @@ Record = dict[str, Any]
 Shown = tuple[str, ...]
 
 
-def rows_of(folder: Path, name: str) -> list[Record]:
-    """Return all rows that the manifest names."""
-    manifest = orjson.loads((folder / name / "_manifest.json").read_bytes())
-    tables = [pq.read_table(folder / name / file["path"]) for file in manifest["files"]]
+def rows_of(folder: Path, name: str, table: str = "") -> list[Record]:
+    """Return all rows that the manifest names, of the resource's own table or another one."""
+    home = folder / (f"{name}.{table}" if table else name)
+    manifest = orjson.loads((home / "_manifest.json").read_bytes())
+    tables = [pq.read_table(home / file["path"]) for file in manifest["files"]]
     return pa.concat_tables(tables).to_pylist() if tables else []
 
 

@@ -14,16 +14,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from airflow_provider_lightspeed.arrow.parquet import FileStats
+from airflow_provider_lightspeed.arrow.tables import MAIN
 from airflow_provider_lightspeed.exceptions import StorageError
 from airflow_provider_lightspeed.extract.commit import (
     KEEP_SUPERSEDED,
     STALE,
+    UNNAMED,
     Commit,
     Dataset,
     fingerprint,
-    live_commits,
     owner_of,
 )
+from airflow_provider_lightspeed.extract.manifest import live_commits
 from airflow_provider_lightspeed.extract.storage import Storage
 from airflow_provider_lightspeed.extract.window import Window
 from tests.fakes import NOON
@@ -50,7 +52,7 @@ class Lake:
             owner=owner,
             attempt=attempt,
             window=Window(None, end, moves_watermark=options.pop("moves", True), origin="test"),
-            files=(self.stage(owner, attempt),),
+            files={MAIN: (self.stage(owner, attempt),)},
             schema="schema",
             at=at,
             **{key: value for key, value in facts.items() if key != "moves"},
@@ -111,7 +113,7 @@ def test_dead_try_is_swept_by_its_own_run_only(lake: Lake) -> None:
     lake.stage("a", "2")
     lake.stage("b", "1")
     lake.storage.write("Sale/part-a-2-0.parquet", b"moved, then killed")
-    assert lake.dataset.sweep("a") == 2
+    assert lake.dataset.sweep("a", datetime.now(UTC) + UNNAMED) == 2
     assert lake.parts() == {"part-a-1-0.parquet"}
     assert lake.storage.names("_staging/Sale/b") == ["_staging/Sale/b/1/0.parquet"]
 
@@ -176,7 +178,16 @@ def test_live_commits_are_the_last_of_each_run_since_the_last_whole_read(
 ) -> None:
     """Against the plainest model: replay the history into a dictionary."""
     commits = [
-        {"id": str(n), "owner": o, "whole": w, "query": q, "account_id": "7", "committed_at": "t"}
+        {
+            "id": str(n),
+            "sequence": n,
+            "owner": o,
+            "whole": w,
+            "query": q,
+            "account_id": "7",
+            "committed_at": "t",
+            "window_end": "e",
+        }
         for n, (o, w, q) in enumerate(history)
     ]
     model: dict[str, dict[str, str]] = {}

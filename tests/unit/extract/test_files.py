@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from airflow_provider_lightspeed.arrow.parquet import ROW_GROUP_BYTES, ROW_GROUP_ROWS, ParquetSink
+from airflow_provider_lightspeed.arrow.tables import MAIN
 from airflow_provider_lightspeed.extract import files as module
 from airflow_provider_lightspeed.extract.files import LEAST_GROUP_BYTES, StagedFiles
 from airflow_provider_lightspeed.extract.storage import Storage
@@ -20,9 +21,9 @@ from airflow_provider_lightspeed.extract.storage import Storage
 SCHEMA = pa.schema([("key", pa.int64())])
 
 
-def batch_of(keys: list[int]) -> pa.RecordBatch:
+def batch_of(keys: list[int]) -> dict[str, pa.RecordBatch]:
     """Return a batch with these keys."""
-    return pa.RecordBatch.from_arrays([pa.array(keys, pa.int64())], schema=SCHEMA)
+    return {MAIN: pa.RecordBatch.from_arrays([pa.array(keys, pa.int64())], schema=SCHEMA)}
 
 
 @pytest.fixture
@@ -32,12 +33,12 @@ def storage(tmp_path: Path) -> Storage:
 
 def staged(storage: Storage, chains: int = 1) -> StagedFiles:
     """Return the files of a run."""
-    return StagedFiles(storage, "staging", SCHEMA, chains=chains)
+    return StagedFiles(storage, "staging", {MAIN: SCHEMA}, chains=chains)
 
 
 def keys_of(files: StagedFiles) -> list[int]:
     """Return the rows of all complete files, one file after the other."""
-    return [key for found in files.done for key in pq.read_table(found.path)["key"].to_pylist()]
+    return [key for found in files.done[MAIN] for key in pq.read_table(found.path)["key"].to_pylist()]
 
 
 @given(st.permutations(range(5)), st.lists(st.sampled_from(range(5)), min_size=10, max_size=40))
@@ -52,7 +53,7 @@ def test_files_come_in_the_order_of_the_slices_whoever_finishes_first(finish: li
         written[chain].append(key)
     for chain in finish:
         writers[chain].close()
-    rows = [found.rows for found in files.done]
+    rows = [found.rows for found in files.done[MAIN]]
     assert rows == [len(keys) for keys in written if keys]
 
 
@@ -66,7 +67,7 @@ def test_slice_of_several_files_keeps_their_order(storage: Storage, monkeypatch:
         low.write(batch_of([4 * step + each for each in range(4)]))
     high.close()
     low.close()
-    assert [found.rows for found in files.done] == [12, 12, 4, 12, 12, 4]
+    assert [found.rows for found in files.done[MAIN]] == [12, 12, 4, 12, 12, 4]
     assert keys_of(files) == [*range(28), *range(1_000, 1_028)]
 
 
@@ -85,7 +86,7 @@ def test_threads_that_write_at_a_time_get_a_file_each(storage: Storage) -> None:
         thread.start()
     for thread in threads:
         thread.join()
-    assert len({found.path for found in files.done}) == 8
+    assert len({found.path for found in files.done[MAIN]}) == 8
     assert keys_of(files) == [order + key for order in range(0, 800, 100) for key in range(50)]
 
 
@@ -95,7 +96,7 @@ def test_slice_without_rows_makes_no_file(storage: Storage) -> None:
     writer = files.writer(0)
     writer.write(batch_of([]))
     writer.close()
-    assert files.done == ()
+    assert files.done == {MAIN: ()}
     assert storage.names("staging") == []
 
 
@@ -110,7 +111,7 @@ def test_aborted_files_cannot_be_read_as_parquet(storage: Storage, tmp_path: Pat
     empty.write(batch_of([2]))
     files.abort()
     files.abort()
-    (complete,) = files.done
+    (complete,) = files.done[MAIN]
     assert keys_of(files) == [1]
     others = {path for path in (tmp_path / "staging").iterdir() if str(path) != complete.path}
     assert len(others) == 2
@@ -148,7 +149,7 @@ def test_row_group_is_written_when_its_share_of_rows_is_there(storage: Storage) 
     for start in range(0, 25_000, 1_000):
         writer.write(batch_of(list(range(start, start + 1_000))))
     writer.close()
-    (found,) = files.done
+    (found,) = files.done[MAIN]
     assert found.row_groups == 3
     groups = pq.ParquetFile(found.path).metadata
     assert [groups.row_group(place).num_rows for place in range(3)] == [10_000, 10_000, 5_000]

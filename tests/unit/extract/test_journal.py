@@ -89,7 +89,7 @@ def test_head_comes_back_as_it_was_written(head: Head) -> None:
         b"{}",
         b'{"format": 99}',
         b'{"format": 1}',
-        orjson.dumps(HEAD.as_json() | {"format": 2}),
+        orjson.dumps(HEAD.as_json() | {"format": 3}),
         orjson.dumps(HEAD.as_json() | {"window": None}),
         orjson.dumps(HEAD.as_json() | {"window": HEAD.as_json()["window"] | {"end": "yesterday"}}),
         orjson.dumps(HEAD.as_json() | {"window": HEAD.as_json()["window"] | {"new": 1}}),
@@ -166,7 +166,7 @@ def test_segments_come_back_as_they_were_stored(
     _, segments = other.load(NOON) or (None, [])
     assert set(segments) == set(stored)
     for segment in segments:
-        assert list(other.batches([segment], SCHEMA)) == [stored[segment]]
+        assert [batch for batch, _ in other.batches([segment], SCHEMA)] == [stored[segment]]
 
 
 def test_rows_come_in_the_order_that_is_asked_for(storage: Storage, journal: Journal) -> None:
@@ -174,7 +174,7 @@ def test_rows_come_in_the_order_that_is_asked_for(storage: Storage, journal: Jou
     journal.begin(HEAD)
     segments = [journal.store(batch_of([key]), Segment("", key, key + 1, 0)) for key in (5, 3, 9, 1)]
     ordered = sorted(segments, key=lambda segment: segment.after)
-    assert [batch["saleID"][0].as_py() for batch in journal.batches(ordered, SCHEMA)] == [1, 3, 5, 9]
+    assert [batch["saleID"][0].as_py() for batch, _ in journal.batches(ordered, SCHEMA)] == [1, 3, 5, 9]
 
 
 def test_schema_is_not_changed_by_the_note(storage: Storage, journal: Journal) -> None:
@@ -182,7 +182,7 @@ def test_schema_is_not_changed_by_the_note(storage: Storage, journal: Journal) -
     journal.begin(HEAD)
     batch = batch_of([1, 2])
     segment = journal.store(batch, Segment("", 0, 2, 0))
-    (found,) = journal.batches([segment], SCHEMA)
+    ((found, _),) = journal.batches([segment], SCHEMA)
     assert found.schema.equals(SCHEMA, check_metadata=True)
     assert batch.schema.equals(SCHEMA, check_metadata=True)
 
@@ -225,7 +225,7 @@ def test_commit_deletes_the_journal(storage: Storage) -> None:
     for each in (journal, other):
         each.begin(HEAD)
         each.store(batch_of([1]), Segment("", 0, 1, 0))
-    dataset.publish(Commit("7", "query", "run", "1", WINDOW, False, (), "schema", NOON, {}))
+    dataset.publish(Commit("7", "query", "run", "1", WINDOW, False, {"": ()}, "schema", NOON, {}))
     assert loaded(storage, journal) is None
     assert storage.names(journal.folder) == []
     assert len(storage.names(other.folder)) == 2
@@ -269,7 +269,7 @@ def test_reader_beside_a_writer_sees_whole_segments_only(storage: Storage, journ
     while not done.is_set():
         _, segments = loaded(storage, journal) or (None, [])
         for segment in segments[-3:]:
-            (batch,) = journal.batches([segment], SCHEMA)
+            ((batch, _),) = journal.batches([segment], SCHEMA)
             assert batch.num_rows == segment.rows == len(keys)
     writer.join()
     _, segments = loaded(storage, journal) or (None, [])

@@ -140,7 +140,10 @@ BAD_ARGUMENTS = [
     ({"mode": "incremetal"}, r"mode: 'incremetal'.*'incremental'"),
     ({"columns": ["salesID"]}, r"columns: 'salesID'.*'saleID'"),
     ({"window_start": "2026-01-01"}, r"window_start: '2026-01-01' is not a time with an offset"),
-    ({"relation_layout": "tables"}, r"relation_layout: 'tables'.*nested"),
+    ({"relation_layout": "flat"}, r"relation_layout: 'flat'.*nested, tables"),
+    ({"relation_layout": "tables", "exclude_columns": ["saleID"]}, r"relation_layout: .* hang on 'saleID'"),
+    ({"column_naming": "camel"}, r"column_naming: 'camel'.*snake_case"),
+    ({"schema_drift": "frozen"}, r"schema_drift: 'frozen'.*'freeze'"),
     ({"max_parallel_requests": 0}, r"max_parallel_requests: found 0, allowed 1 and more"),
 ]
 
