@@ -110,7 +110,11 @@ _EXTRACT: Final = (
     ),
     Argument(
         ("--layout",),
-        {"choices": ("nested", "tables"), "default": "nested", "help": "of relations: nested columns, or tables of their own"},
+        {
+            "choices": ("nested", "tables"),
+            "default": "nested",
+            "help": "of relations: nested columns, or tables of their own",
+        },
     ),
     Argument(
         ("--drift",),

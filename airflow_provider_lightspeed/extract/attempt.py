@@ -59,13 +59,13 @@ class Found:
     """What a try has read.
 
     :param set_aside: what went to ``_extra``, by (path, reason).
-    :param seen: the fields that the records had; ``None`` if part of them was read by an earlier try.
+    :param seen: the fields that the records had; all that are known if part of them was read by an earlier try.
     """
 
     files: Files
     set_aside: Counter[tuple[str, str]]
     last_key: int | None
-    seen: frozenset[str] | None
+    seen: frozenset[str]
 
 
 @dataclass
@@ -139,7 +139,9 @@ class Attempt:
             files.abort()
             if self.is_begun:
                 self._write_head()
-        seen = None if any(found.stored for found in self.board.slices) else frozenset(work.seen)
+        seen = frozenset(work.seen)
+        if any(found.stored for found in self.board.slices):
+            seen |= self.task.dataset.fields(self.head.account, self.head.query)
         return Found(files.done, earlier + reader.set_aside, self._last_key(), seen)
 
     def _staged(self, chains: int) -> StagedFiles:
@@ -217,7 +219,7 @@ class Attempt:
         task = self.task
         if self.plan.checked_field is None:
             return
-        old = task.dataset.files_of_run(task.owner, self.head.account, self.head.query)
+        old = task.dataset.live_files(self.head.account, self.head.query, owner=task.owner)
         if old:
             writer = files.writer(_LAST)
             carried = Carry(task.storage, self.output, old).into(writer, files.done)

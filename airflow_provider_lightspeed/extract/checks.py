@@ -35,6 +35,19 @@ _COMPARABLE: Final[Mapping[FieldType, Callable[[str], Any]]] = {
 }
 
 
+def not_applied(resource: str, field: str, asked: str, holds: str, found: object) -> ProtocolViolation:
+    """Return the error for an answer with a row that was not asked for: what else was left undone is unknown.
+
+    :param asked: the condition on the field.
+    :param holds: the row.
+    """
+    msg = (
+        f"{resource}: asked for {field} in {asked}, but the answer holds {holds}: the server did not apply the filter; "
+        "nothing was committed"
+    )
+    return ProtocolViolation(msg, resource=resource, field=field, found=found)
+
+
 def check_filters(plan: Plan, records: list[Record]) -> None:
     """Check that every row fits the filters that were asked for, as far as a comparison is beyond doubt.
 
@@ -48,12 +61,11 @@ def check_filters(plan: Plan, records: list[Record]) -> None:
         for record in records:
             found = record.get(name)
             if isinstance(found, str) and found and _fits(condition, read, found) is False:
-                key = f"{plan.resource.primary_key} {record.get(plan.resource.primary_key or '')}"
-                msg = (
-                    f"{plan.resource.name}: asked for {name} {str(condition)!r}, but the answer holds {key} with "
-                    f"{found!r}: the server did not apply the filter; nothing was committed"
-                )
-                raise ProtocolViolation(msg, resource=plan.resource.name, field=name, found=found)
+                raise not_applied(plan.resource.name, name, repr(str(condition)), _with(plan, record, found), found)
+
+
+def _with(plan: Plan, record: Record, value: object) -> str:
+    return f"{plan.resource.primary_key} {record.get(plan.resource.primary_key or '')} with {value!r}"
 
 
 def _fits(condition: Condition, read: Callable[[str], Any], text: str) -> bool | None:
@@ -93,12 +105,8 @@ def check_window(plan: Plan, window: Window, records: list[Record]) -> None:
     for record in records:
         value = next((record[key] for key in (field.name, *field.aliases) if record.get(key)), None)
         if value is None or not window.admits(value):
-            key = f"{plan.resource.primary_key} {record.get(plan.resource.primary_key or '')}"
-            msg = (
-                f"{plan.resource.name}: asked for {field.name} in {window.filter_value()!r}, but the answer holds {key} "
-                f"with {value!r}: the server did not apply the filter; nothing was committed"
-            )
-            raise ProtocolViolation(msg, resource=plan.resource.name, field=field.name, found=value)
+            asked = repr(window.filter_value())
+            raise not_applied(plan.resource.name, field.name, asked, _with(plan, record, value), value)
 
 
 def children(plan: Plan, records: list[Record]) -> list[Record]:

@@ -65,7 +65,8 @@ class Commit:
     :param files: by table, the resource's own one under the empty name.
     :param state: what the next run continues from besides the watermark, such as the last key of an append read.
     :param extracted_at: the server's time when the read began.
-    :param fields: those that the records had; empty if nobody looked at all of them.
+    :param fields: those that records have had, in this run and before.
+    :param is_sweep: it holds what no window shows: tombstones, and records that were archived unseen.
     """
 
     account_id: str
@@ -80,6 +81,7 @@ class Commit:
     state: Mapping[str, Any]
     extracted_at: datetime | None = None
     fields: tuple[str, ...] = ()
+    is_sweep: bool = False
 
 
 class Dataset:
@@ -169,22 +171,32 @@ class Dataset:
                 )
         return None
 
-    def fields(self, account_id: str, query: str) -> tuple[str, ...]:
-        """Return the fields that the records of the newest commit had."""
+    def fields(self, account_id: str, query: str) -> frozenset[str]:
+        """Return the fields that records have had, as the newest commit says."""
         for commit in reversed(self.commits()):
             if (commit["account_id"], commit["query"]) == (account_id, query) and commit.get("fields"):
-                return tuple(commit["fields"])
-        return ()
+                return frozenset(commit["fields"])
+        return frozenset()
 
-    def files_of_run(self, owner: str, account_id: str, query: str) -> dict[str, list[str]]:
-        """Return the paths of the live files that this very run has committed before, by table."""
+    def live_files(self, account_id: str, query: str, *, owner: str | None = None) -> dict[str, list[str]]:
+        """Return the paths of the live files of a query, by table.
+
+        :param owner: only those that this very run has committed.
+        """
         found: dict[str, list[str]] = {}
         for commit in live_commits(self.commits()):
-            if (commit["owner"], commit["account_id"], commit["query"]) == (owner, account_id, query):
+            if (commit["account_id"], commit["query"]) == (account_id, query) and owner in (None, commit["owner"]):
                 for table, files in files_by_table(commit).items():
                     paths = [self._storage.path(f"{self.folder(table)}/{file['path']}") for file in files]
                     found.setdefault(table, []).extend(paths)
         return found
+
+    def swept_at(self, account_id: str, query: str) -> datetime | None:
+        """Return when the last sweep of a query was committed, or else its first extract; ``None``: there is neither."""
+        mine = [commit for commit in self.commits() if (commit["account_id"], commit["query"]) == (account_id, query)]
+        sweeps = [commit["committed_at"] for commit in mine if commit.get("sweep") or commit["whole"]]
+        moment = max(sweeps, default=None) or min((commit["committed_at"] for commit in mine), default=None)
+        return datetime.fromisoformat(moment) if moment else None
 
     def has_committed(self, owner: str, extracted_at: datetime) -> bool:
         """Whether this very run has committed the read that began at that time."""
@@ -266,6 +278,7 @@ class Dataset:
             "window_end": _iso(commit.window.end),
             "watermark": _iso(commit.window.end) if commit.window.moves_watermark else None,
             "whole": commit.whole,
+            "sweep": commit.is_sweep,
             "state": dict(commit.state),
             "schema": commit.schema,
             "fields": list(commit.fields),

@@ -11,7 +11,7 @@ from airflow_provider_lightspeed.exceptions import SchemaDrift
 
 #: ``evolve`` keeps what has no column in ``_extra``, ``discard`` drops unknown fields, ``freeze`` fails the task.
 POLICIES: Final = ("evolve", "freeze", "discard")
-#: A field counts as vanished when so many rows in a row of one read are without it.
+#: A field counts as vanished when so many rows of one read are without it.
 ENOUGH_ROWS: Final = 100
 #: Reasons for ``_extra`` that say nothing about the type.
 _NO_DRIFT: Final = ("more than ten decimals", "differs from ")

@@ -7,6 +7,7 @@ from collections.abc import Collection, Iterator
 from airflow_provider_lightspeed.client.query import PAGE_SIZE, Condition, between, gt
 from airflow_provider_lightspeed.client.rest import Page, RSeriesClient
 from airflow_provider_lightspeed.exceptions import ProtocolViolation
+from airflow_provider_lightspeed.extract.checks import not_applied
 from airflow_provider_lightspeed.extract.plan import Plan
 from airflow_provider_lightspeed.extract.slices import BEGINNING
 from airflow_provider_lightspeed.resources.base import Resource, Strategy
@@ -42,18 +43,15 @@ def slice_pages(client: RSeriesClient, plan: Plan, after: int, upto: int | None)
         it left undone is unknown.
     """
     assert plan.key is not None
-    condition = _condition(after, upto)
+    condition = key_range(after, upto)
     before = after
-    for page in _list(client, plan, plan.resource.path, limit=PAGE_SIZE, key_range=condition):
+    for page in _list(client, plan, plan.resource.path, limit=PAGE_SIZE, condition=condition):
         keys = [_key(plan, record.get(plan.key)) for record in page.records]
         for key in keys:
             if key <= before or (upto is not None and key > upto):
                 order = "" if key <= after or key > (upto or key) else " in ascending order"
-                msg = (
-                    f"{plan.resource.name}: asked for {plan.key} in {str(condition or 'all')!r}{order}, but the answer holds "
-                    f"{plan.key} {key} after {before}: the server did not apply the filter; nothing was committed"
-                )
-                raise ProtocolViolation(msg, resource=plan.resource.name, field=plan.key, found=key)
+                asked = f"{str(condition or 'all')!r}{order}"
+                raise not_applied(plan.resource.name, plan.key, asked, f"{plan.key} {key} after {before}", key)
             before = key
         yield page, keys
 
@@ -71,7 +69,8 @@ def last_key(client: RSeriesClient, plan: Plan) -> int | None:
     return _key(plan, page.records[0].get(plan.key)) if page.records else None
 
 
-def _condition(after: int, upto: int | None) -> Condition | None:
+def key_range(after: int, upto: int | None) -> Condition | None:
+    """Return the condition on a key for a stretch: above the first, up to the second; ``None``: all."""
     if upto is not None:
         return between(after + 1, upto)
     return gt(after) if after > BEGINNING else None
@@ -92,10 +91,10 @@ def _list(
     *,
     limit: int | None,
     sort: str | None = None,
-    key_range: Condition | None = None,
+    condition: Condition | None = None,
 ) -> Iterator[Page]:
     resource = plan.resource
-    filters = plan.filters if key_range is None else {**plan.filters, plan.key or "": key_range}
+    filters = plan.filters if condition is None else {**plan.filters, plan.key or "": condition}
     return client.pages(
         path,
         envelope=resource.envelope,

@@ -156,6 +156,7 @@ class Plan:
     :param child: take the records of this relation instead of the rows themselves.
     :param key: the primary key in whose order the list comes and by which it can be cut; ``None``: it is read in one go.
     :param floor: rows up to this key are not read.
+    :param archived_only: archived records alone.
     """
 
     resource: Resource
@@ -166,6 +167,7 @@ class Plan:
     child: str | None = None
     key: str | None = None
     floor: int = BEGINNING
+    archived_only: bool = False
 
     @property
     def cost(self) -> float:
@@ -175,7 +177,9 @@ class Plan:
     @property
     def archived(self) -> str | None:
         """Archived records are included and marked."""
-        return "true" if self.resource.archived else None
+        if not self.resource.archived:
+            return None
+        return "only" if self.archived_only else "true"
 
 
 def make_plan(job: Job, window: Window, state: Mapping[str, Any]) -> Plan:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
-from datetime import datetime
+from collections import Counter
+from collections.abc import Callable, Collection
+from dataclasses import replace
+from datetime import datetime, timedelta
 
 from airflow_provider_lightspeed.arrow.tables import MAIN
 from airflow_provider_lightspeed.client.rest import RSeriesClient
 from airflow_provider_lightspeed.clock import Clock, SystemClock
-from airflow_provider_lightspeed.exceptions import InvalidArgument
+from airflow_provider_lightspeed.exceptions import InvalidArgument, SweepAborted
 from airflow_provider_lightspeed.extract.attempt import Attempt, Found, Task
 from airflow_provider_lightspeed.extract.commit import Commit, Dataset, owner_of
 from airflow_provider_lightspeed.extract.drift import Drift, drift_of, refuse, vanished
@@ -19,7 +21,8 @@ from airflow_provider_lightspeed.extract.pause import PausePolicy
 from airflow_provider_lightspeed.extract.plan import Job
 from airflow_provider_lightspeed.extract.storage import Storage
 from airflow_provider_lightspeed.extract.summary import Progress, Summary
-from airflow_provider_lightspeed.extract.window import RunFacts
+from airflow_provider_lightspeed.extract.sweep import check_sweepable, sweep, sweep_due
+from airflow_provider_lightspeed.extract.window import NothingToRead, RunFacts
 
 log = logging.getLogger(__name__)
 
@@ -39,6 +42,7 @@ def extract(
     on_progress: Callable[[Progress], None] = lambda _: None,
     most_chains: int = MOST_CHAINS,
     pause: PausePolicy | None = None,
+    sweep_every: timedelta | None = None,
 ) -> Summary:
     """Read what ``run`` stands for and commit it; an earlier try of the same run is taken up where it ended.
 
@@ -47,6 +51,9 @@ def extract(
     :param on_progress: called after every page.
     :param most_chains: requests at a time; fewer are used when the account's rate limit needs no more.
     :param pause: when to give the worker slot back while the bucket drains; default never.
+    :param sweep_every: look for deleted records, and for archived ones that no window shows, this long after the last
+        time, before reading; default never.
+    :raises SweepAborted: more records are missing than is plausible; what the window holds was committed.
     :raises NothingToRead: everything up to now has been read.
     :raises Paused: what was read is stored; call again with the same ``run_key`` after so many seconds.
     :raises LightspeedError: nothing was committed; what was read is stored for the next try.
@@ -59,17 +66,55 @@ def extract(
     task = Task(client, storage, dataset, job, run, owner_of(run_key), attempt)
     storage.probe(f"_staging/{job.resource.name}/{task.owner}")
     meter = Meter(client, clock, clock.monotonic(), on_progress)
+    if sweep_every is None:
+        return _read(task, meter, most_chains, pause)
+    return _sweep_and_read(task, meter, sweep_every, most_chains, pause)
+
+
+def _sweep_and_read(task: Task, meter: Meter, every: timedelta, most_chains: int, pause: PausePolicy | None) -> Summary:
+    check_sweepable(task.job)
+    found, aborted = None, None
+    try:
+        found = sweep(task) if sweep_due(task, every) else None
+    except SweepAborted as error:
+        # What the window holds is not held up by that; the task fails when it is committed.
+        aborted = error
+    try:
+        summary = _read(task, meter, most_chains, pause)
+    except NothingToRead:
+        if aborted:
+            raise aborted from None
+        if not found or not found[0]:
+            raise
+        summary = _summary(task, found[1], _NOTHING, Drift(), seconds=meter.seconds())
+    if aborted:
+        raise aborted
+    return replace(summary, swept=found[0].as_json()) if found else summary
+
+
+#: What a run has read that only swept.
+_NOTHING = Found({}, Counter(), None, frozenset())
+
+
+def _read(task: Task, meter: Meter, most_chains: int, pause: PausePolicy | None) -> Summary:
     effort = Attempt.begin(task, meter)
     found = effort.read(most_chains, pause)
     for (path, reason), count in sorted(found.set_aside.items()):
-        log.warning("%s.%s: %d value(s) set aside: %s", job.resource.name, path, count, reason)
-    commit = _commit(effort, found, clock)
-    drift = _drift(task, commit, found)
-    document = dataset.publish(commit)
+        log.warning("%s.%s: %d value(s) set aside: %s", task.job.resource.name, path, count, reason)
+    rows = sum(file.rows for file in found.files[MAIN])
+    before = task.dataset.fields(effort.head.account, effort.head.query)
+    gone = vanished(before, found.seen, rows)
+    drift = drift_of(found.set_aside, vanished=gone)
+    if task.job.drift == "freeze":
+        refuse(task.job.resource.name, drift)
+    for field in sorted(gone):
+        log.warning("%s.%s: came in earlier runs, and is in none of %d rows now", task.job.resource.name, field, rows)
+    fields = before.union(found.seen).difference(gone)
+    document = task.dataset.publish(_commit(effort, found, fields))
     return _summary(task, document, found, drift, seconds=meter.seconds())
 
 
-def _commit(effort: Attempt, found: Found, clock: Clock) -> Commit:
+def _commit(effort: Attempt, found: Found, fields: Collection[str]) -> Commit:
     head, task = effort.head, effort.task
     return Commit(
         account_id=head.account,
@@ -80,26 +125,11 @@ def _commit(effort: Attempt, found: Found, clock: Clock) -> Commit:
         whole=task.job.whole,
         files=found.files,
         schema=head.schema,
-        at=clock.now(),
+        at=task.client.server_now(),
         state={"last_key": found.last_key} if found.last_key is not None else {},
         extracted_at=head.extracted_at,
-        fields=tuple(sorted(found.seen or ())),
+        fields=tuple(sorted(fields)),
     )
-
-
-def _drift(task: Task, commit: Commit, found: Found) -> Drift:
-    """Return how the answers differ from the catalog and from the run before.
-
-    :raises SchemaDrift: they do, and the job forbids it.
-    """
-    name, rows = task.job.resource.name, sum(file.rows for file in commit.files[MAIN])
-    before = task.dataset.fields(commit.account_id, commit.query)
-    gone = vanished(before, found.seen, rows) if found.seen is not None else ()
-    if task.job.drift == "freeze":
-        refuse(name, drift_of(found.set_aside, vanished=gone))
-    for field in sorted(gone):
-        log.warning("%s.%s: came in earlier runs, and is in none of %d rows now", name, field, rows)
-    return drift_of(found.set_aside, vanished=gone)
 
 
 def _summary(task: Task, document: Json, found: Found, drift: Drift, *, seconds: float) -> Summary:

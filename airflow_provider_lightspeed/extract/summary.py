@@ -20,6 +20,7 @@ class Summary:
     :param set_aside: values kept in ``_extra``, by ``path: reason``.
     :param drift: how the answers differ from the catalog, as :class:`..extract.drift.Drift` says it.
     :param tables: rows of the tables beside the resource's own one.
+    :param swept: records found ``deleted`` and ``archived_unseen``; empty if nobody looked.
     """
 
     resource: str
@@ -40,6 +41,7 @@ class Summary:
     ended_at: datetime
     drift: Mapping[str, Any] = field(default_factory=dict)
     tables: Mapping[str, int] = field(default_factory=dict)
+    swept: Mapping[str, int] = field(default_factory=dict)
 
     def as_xcom(self) -> dict[str, Any]:
         """Return it as plain JSON values."""
@@ -58,6 +60,7 @@ class Summary:
             "set_aside": dict(self.set_aside),
             "drift": dict(self.drift),
             "tables": dict(self.tables),
+            "swept": dict(self.swept),
         }
 
 

@@ -60,6 +60,9 @@ class LightspeedToParquetOperator(BaseOperator):
     :param schema_drift: what becomes of fields that the catalog does not know: ``evolve`` keeps them in ``_extra``,
         ``discard`` drops them, ``freeze`` fails the task, also when a field vanishes or changes its type. All three log
         them and name them in the asset event.
+    :param detect_deletes: look for deleted records, and for archived ones that no window shows, and write tombstones to
+        ``{path}/{resource}.tombstones``.
+    :param detect_deletes_every: how long after the last time; default seven days.
     :param max_parallel_requests: requests at a time at most; as many are used as the account's rate limit has room for.
     :param deferrable: give the worker slot back while the rate limit's bucket drains, and go on when it has room; needs
         a triggerer. Default: ``[operators] default_deferrable``.
@@ -94,6 +97,8 @@ class LightspeedToParquetOperator(BaseOperator):
         hash_columns: Sequence[str] = (),
         column_naming: str = "source",
         schema_drift: str = "evolve",
+        detect_deletes: bool = False,
+        detect_deletes_every: timedelta = timedelta(days=7),
         max_parallel_requests: int = 8,
         deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
         **kwargs: Any,
@@ -113,6 +118,8 @@ class LightspeedToParquetOperator(BaseOperator):
         self.hash_columns = hash_columns
         self.column_naming = column_naming
         self.schema_drift = schema_drift
+        self.detect_deletes = detect_deletes
+        self.detect_deletes_every = detect_deletes_every
         self.max_parallel_requests = max_parallel_requests
         self.deferrable = deferrable
 
@@ -215,6 +222,7 @@ class LightspeedToParquetOperator(BaseOperator):
             on_progress=Paced(self._progress, every=LOG_SECONDS),
             most_chains=self.max_parallel_requests,
             pause=pause,
+            sweep_every=self.detect_deletes_every if self.detect_deletes else None,
         )
 
     def _run_facts(self, context: Mapping[str, Any]) -> RunFacts:

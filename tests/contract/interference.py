@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import urlsplit
@@ -89,3 +90,27 @@ def _records(reply: Reply, name: str) -> list[dict[str, Any]]:
     except (orjson.JSONDecodeError, AttributeError):
         return []
     return found if isinstance(found, list) else [found]
+
+
+class Rewriter:
+    """Passes requests on and changes the records of a list's replies: what the API might send one day.
+
+    :param name: the list, such as ``Sale``.
+    :param change: changes a record in place.
+    """
+
+    def __init__(self, name: str, change: Callable[[dict[str, Any]], None]) -> None:
+        self._name = name
+        self._change = change
+        self._transport = RequestsTransport()
+
+    def send(self, request: Request) -> Reply:
+        """Send, then change."""
+        reply = self._transport.send(request)
+        if not urlsplit(request.url).path.endswith(f"/{self._name}.json") or reply.status != 200:
+            return reply
+        body = orjson.loads(reply.body)
+        inner = body.get(self._name)
+        for record in inner if isinstance(inner, list) else [inner] if inner else []:
+            self._change(record)
+        return replace(reply, body=orjson.dumps(body))

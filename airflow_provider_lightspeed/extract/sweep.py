@@ -1,0 +1,247 @@
+"""Finds the records that were deleted, or archived, without a trace in any window, and commits tombstones and new rows.
+
+The keys that the dataset knows are held against those that the account lists. What is missing is asked for by its key
+once more; only what does not come back is gone.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+import numpy as np
+import pyarrow as pa
+
+from airflow_provider_lightspeed.arrow.convert import Lineage, RecordConverter
+from airflow_provider_lightspeed.arrow.parquet import schema_hash
+from airflow_provider_lightspeed.arrow.tables import MAIN
+from airflow_provider_lightspeed.arrow.types import LINEAGE, arrow_schema
+from airflow_provider_lightspeed.client.query import PAGE_SIZE, in_
+from airflow_provider_lightspeed.exceptions import InvalidArgument, SweepAborted
+from airflow_provider_lightspeed.extract.attempt import Task
+from airflow_provider_lightspeed.extract.commit import Commit, fingerprint, owner_of
+from airflow_provider_lightspeed.extract.differences import Difference, difference
+from airflow_provider_lightspeed.extract.files import StagedFiles
+from airflow_provider_lightspeed.extract.known import Columns, Known, known_of
+from airflow_provider_lightspeed.extract.manifest import Json
+from airflow_provider_lightspeed.extract.output import Output
+from airflow_provider_lightspeed.extract.pages import key_range, read_pages, slice_pages
+from airflow_provider_lightspeed.extract.plan import Job, Plan, key_of
+from airflow_provider_lightspeed.extract.slices import BEGINNING
+from airflow_provider_lightspeed.extract.window import Window
+from airflow_provider_lightspeed.resources.base import Strategy
+
+log = logging.getLogger(__name__)
+
+#: The table of what is gone: key, reason, lineage. A row counts no longer once a tombstone of its key is as late as it.
+TOMBSTONES: Final = "tombstones"
+REASON: Final = "_reason"
+#: How often an account is swept, unless told otherwise.
+EVERY: Final = timedelta(days=7)
+#: More than this share of the records missing is taken for lost rights, not for deletions, ...
+MOST_MISSING: Final = 0.05
+#: ... unless it is no more than so many, and not all of them.
+FEW: Final = 5
+#: Archived records that are listed rather than counted: 50 units.
+LIST_ARCHIVED_BELOW: Final = 5_000
+
+
+@dataclass(frozen=True, slots=True)
+class Swept:
+    """What a sweep found.
+
+    :param gone: keys of deleted records.
+    :param changed: keys of records that were archived, or brought back, unseen.
+    """
+
+    gone: np.ndarray
+    changed: np.ndarray
+
+    def __bool__(self) -> bool:
+        """Whether there is any."""
+        return bool(len(self.gone) or len(self.changed))
+
+    def as_json(self) -> dict[str, int]:
+        """Return how many there are."""
+        return {"deleted": len(self.gone), "archived_unseen": len(self.changed)}
+
+
+def sweep_due(task: Task, every: timedelta) -> bool:
+    """Tell whether the last sweep, or the first extract, is so long ago. What is always read whole needs none."""
+    if task.job.whole:
+        return False
+    # One cheap request, so that sweeps are dated by the server's clock and not by this machine's.
+    task.client.get("/Account")
+    since = task.dataset.swept_at(task.client.account_id, fingerprint(task.job.query(task.client.account_id)))
+    return since is not None and task.client.server_now() - since >= every
+
+
+def check_sweepable(job: Job) -> None:
+    """See that deletions can be told from what the job does not ask for.
+
+    :raises InvalidArgument: they cannot; says why.
+    """
+    key = job.resource.primary_key
+    columns = {column.source: column for column in job.output_layout().shape.columns}
+    why = ""
+    if job.filters:
+        why = "records may leave the filters without being deleted; leave the filters out"
+    elif job.resource.strategy is Strategy.PERIOD or key is None or job.resource.parents:
+        why = f"{job.resource.name} cannot be swept: it is a report, has no key of its own or lies below others"
+    elif key not in columns or columns[key].is_hashed:
+        why = f"it needs {key!r} as it is; leave it in, and unhashed"
+    if why:
+        msg = f"detect_deletes: {why}"
+        raise InvalidArgument(msg, field="detect_deletes", found=True, allowed=(False,))
+
+
+def sweep(task: Task) -> tuple[Swept, Json]:
+    """Compare, confirm and commit; return what was found, and the commit's document.
+
+    :raises SweepAborted: more is missing than is plausible; nothing was committed.
+    """
+    began = task.client.server_now()
+    effort = _Sweep(task, began)
+    swept = effort.find()
+    document = effort.commit(swept)
+    log.info(
+        "%s: swept: %d deleted, %d archived or brought back unseen", task.job.resource.name, len(swept.gone),
+        len(swept.changed),
+    )  # fmt: skip
+    return swept, document
+
+
+class _Sweep:
+    def __init__(self, task: Task, began: datetime) -> None:
+        self._task = task
+        self._job = task.job
+        resource, shape = task.job.resource, task.job.output_layout().shape
+        names = {column.source: column.name for column in shape.columns if not column.is_hashed}
+        moved = resource.entity.find(resource.modified_field).name if resource.modified_field else ""
+        self._columns = Columns(
+            names[resource.primary_key or ""], names.get(moved), names.get("archived") if resource.archived else None
+        )
+        account = task.client.account_id
+        self._query = fingerprint(task.job.query(account))
+        self._window = Window(None, began)
+        self._output = Output(task.job.output_layout(), Lineage(account, began, None, began))
+
+    def find(self) -> Swept:
+        """Compare what is known with what is listed."""
+        known = self._known()
+        found = self._difference(known.keys, "true")
+        self._check(found.gone, known)
+        gone = np.setdiff1d(found.gone, self._present(found.gone))
+        changed = np.setdiff1d(self._archived_unseen(known), gone)
+        return Swept(gone, np.intersect1d(changed, known.keys))
+
+    def _known(self) -> Known:
+        live = self._task.dataset.live_files(self._task.client.account_id, self._query)
+        return known_of(self._task.storage, live.get(MAIN, ()), live.get(TOMBSTONES, ()), self._columns)
+
+    def _archived_unseen(self, known: Known) -> np.ndarray:
+        if self._columns.archived is None or not len(known.keys):
+            return np.empty(0, np.int64)
+        last = int(known.keys[-1])
+        if len(known.archived) <= LIST_ARCHIVED_BELOW:
+            return np.setxor1d(known.archived, self._listed(self._plan("only"), BEGINNING, last))
+        found = self._difference(known.archived, "only")
+        return np.union1d(found.gone, found.new)
+
+    def _check(self, gone: np.ndarray, known: Known) -> None:
+        missing, total = len(gone), len(known.keys)
+        if missing > MOST_MISSING * total and (missing > FEW or missing == total):
+            msg = (
+                f"{self._job.resource.name}: {missing} of {total} known records are missing from the account, more than "
+                f"{MOST_MISSING:.0%}: the employee who connected it may have lost rights. No tombstones were written. If they "
+                "are really gone, read everything once with mode='full'"
+            )
+            raise SweepAborted(msg, resource=self._job.resource.name, missing=missing, known=total)
+
+    def _difference(self, known: np.ndarray, archived: str) -> Difference:
+        plan, client = self._plan(archived), self._task.client
+
+        def count(low: int, high: int) -> int:
+            filters = {plan.key or "": key_range(low, high)}
+            return client.count(plan.resource.path, filters=filters, archived=plan.archived)
+
+        if plan.key is not None:
+            return difference(known, count, lambda low, high: self._listed(plan, low, high))
+        live = self._listed(plan, BEGINNING, int(known[-1])) if len(known) else known
+        return Difference(np.setdiff1d(known, live), np.setdiff1d(live, known))
+
+    def _plan(self, archived: str) -> Plan:
+        resource = self._job.resource
+        return Plan(resource, {}, key=key_of(Plan(resource, {})), archived_only=archived == "only")
+
+    def _listed(self, plan: Plan, low: int, high: int) -> np.ndarray:
+        client, primary = self._task.client, self._job.resource.primary_key or ""
+        if plan.key is not None:
+            found = [key for _, keys in slice_pages(client, plan, low, high) for key in keys]
+        else:
+            records = (record for page in read_pages(client, plan) for record in page.records)
+            found = sorted(key for record in records if low < (key := int(record[primary])) <= high)
+        return np.array(found, np.int64)
+
+    def _present(self, keys: np.ndarray) -> np.ndarray:
+        """Ask for records by their keys; return those that are there, archived or not."""
+        resource = self._job.resource
+        found = [int(record[resource.primary_key or ""]) for record in self._by_key(keys, ())]
+        return np.array(found, np.int64)
+
+    def _by_key(self, keys: np.ndarray, relations: tuple[str, ...]) -> Iterator[dict[str, Any]]:
+        resource = self._job.resource
+        for start in range(0, len(keys), PAGE_SIZE):
+            asked = [int(key) for key in keys[start : start + PAGE_SIZE]]
+            plan = Plan(resource, {resource.primary_key or "": in_(asked)}, relations)
+            for page in read_pages(self._task.client, plan):
+                yield from page.records
+
+    def commit(self, swept: Swept) -> Json:
+        """Publish tombstones and the rows that changed; also nothing, so that the next sweep knows of this one."""
+        task, job = self._task, self._job
+        owner = owner_of(f"{task.owner} sweep")
+        schemas = {**self._output.schemas, TOMBSTONES: tombstone_schema(self._columns.key)}
+        files = StagedFiles(task.storage, task.dataset.staging(owner, task.attempt), schemas)
+        writer = files.writer(0)
+        try:
+            converter = RecordConverter(
+                job.resource, job.relations, job.selection, lineage=self._output.lineage, salt=job.salt
+            )
+            records = list(self._by_key(swept.changed, job.relations))
+            writer.write(self._output.split(converter.convert(records)))
+            writer.write({TOMBSTONES: tombstones(self._columns.key, swept.gone, self._output.lineage)})
+            writer.close()
+        finally:
+            files.abort()
+        return task.dataset.publish(
+            Commit(
+                account_id=task.client.account_id,
+                query=self._query,
+                owner=owner,
+                attempt=task.attempt,
+                window=self._window,
+                whole=False,
+                files=files.done,
+                schema=schema_hash(arrow_schema(job.resource, job.relations, job.selection)),
+                at=task.client.server_now(),
+                state={},
+                extracted_at=self._output.lineage.extracted_at,
+                is_sweep=True,
+            )
+        )
+
+
+def tombstone_schema(key: str) -> pa.Schema:
+    """Return the schema of a resource's tombstones."""
+    return pa.schema([pa.field(key, pa.int64()), pa.field(REASON, pa.string()), *LINEAGE])
+
+
+def tombstones(key: str, keys: Iterable[int], lineage: Lineage, reason: str = "deleted") -> pa.RecordBatch:
+    """Return the tombstones of some keys."""
+    column = pa.array(np.asarray(keys, np.int64))
+    reasons = pa.repeat(pa.scalar(reason, pa.string()), len(column))
+    return pa.RecordBatch.from_arrays([column, reasons, *lineage.columns(len(column))], schema=tombstone_schema(key))

@@ -1,0 +1,185 @@
+"""Deletions leave no trace in any window: a sweep finds them, for few drips, and buries nothing that is there."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from airflow_provider_lightspeed.exceptions import InvalidArgument, SweepAborted
+from airflow_provider_lightspeed.extract import attempt
+from airflow_provider_lightspeed.extract.plan import Job
+from airflow_provider_lightspeed.extract.run import extract
+from airflow_provider_lightspeed.extract.storage import Storage
+from airflow_provider_lightspeed.extract.summary import Summary
+from airflow_provider_lightspeed.extract.sweep import check_sweepable
+from airflow_provider_lightspeed.extract.window import NothingToRead, RunFacts
+from airflow_provider_lightspeed.simulator.testing import SimulatorProcess
+from tests.contract.interference import SharedTime
+from tests.contract.truth import rows_of
+from tests.fakes import client_of
+
+NOW = timedelta(0)
+
+
+@pytest.fixture
+def shop() -> Iterator[SimulatorProcess]:
+    with SimulatorProcess(
+        sales=330, items=120, customers=60, days=20, no_limits=True, grant=True, token_life=10_000_000
+    ) as running:
+        running.advance(600)
+        yield running
+
+
+def read(
+    shop: SimulatorProcess, folder: Path, name: str, key: str, *, every: timedelta | None = NOW, **options: Any
+) -> Summary:
+    client = client_of(shop, clock=SharedTime(shop))
+    storage, job = Storage.at(str(folder)), Job.of(name, **options)
+    return extract(
+        client, storage, job, RunFacts(), run_key=key, attempt="1", clock=SharedTime(shop), sweep_every=every
+    )
+
+
+def buried(folder: Path, name: str, key: str) -> set[int]:
+    return {row[key] for row in rows_of(folder, name, "tombstones")}
+
+
+def test_deleted_records_get_tombstones_and_others_do_not(shop: SimulatorProcess, tmp_path: Path) -> None:
+    """With the time of the sweep, so that a row that is extracted later lives again."""
+    read(shop, tmp_path, "Item", "first")
+    for key in (3, 40, 119):
+        shop.mutate("delete", resource="Item", key=key)
+    shop.advance(600)
+    summary = read(shop, tmp_path, "Item", "second")
+    assert summary.swept == {"deleted": 3, "archived_unseen": 0}
+    assert buried(tmp_path, "Item", "itemID") == {3, 40, 119}
+    (row, *_) = rows_of(tmp_path, "Item", "tombstones")
+    assert (row["_reason"], row["_account_id"]) == ("deleted", shop.account_id)
+    assert row["_extracted_at"] > max(
+        each["_extracted_at"] for each in rows_of(tmp_path, "Item") if each["itemID"] == 3
+    )
+
+
+def test_deletion_is_found_once(shop: SimulatorProcess, tmp_path: Path) -> None:
+    """What has a tombstone is known no longer."""
+    read(shop, tmp_path, "Item", "first")
+    shop.mutate("delete", resource="Item", key=7)
+    shop.advance(600)
+    read(shop, tmp_path, "Item", "second")
+    shop.advance(600)
+    shop.mutate("update", resource="Item", key=8, fields={"description": "new"})
+    shop.advance(600)
+    assert read(shop, tmp_path, "Item", "third").swept == {"deleted": 0, "archived_unseen": 0}
+    assert len(rows_of(tmp_path, "Item", "tombstones")) == 1
+
+
+@pytest.mark.parametrize("layout", ["nested", "tables"])
+def test_payment_archived_without_touching_its_sale_is_read_again(
+    layout: str, shop: SimulatorProcess, tmp_path: Path
+) -> None:
+    """No window shows it: payments are read through their sales. The way back is found as well."""
+    read(shop, tmp_path, "SalePayment", "first", relation_layout=layout)
+    live = [row["salePaymentID"] for row in shop.truth("SalePayment") if not row["archived"]][:3]
+    for key, archived in ((live[0], True), (live[1], True)):
+        shop.mutate("update", resource="SalePayment", key=key, fields={"archived": archived})
+    shop.advance(600)
+    assert read(shop, tmp_path, "SalePayment", "second", relation_layout=layout).swept["archived_unseen"] == 2
+    newest = {row["salePaymentID"]: row for row in sorted(rows_of(tmp_path, "SalePayment"), key=_extracted)}
+    assert [newest[key]["archived"] for key in live] == [True, True, False]
+    shop.mutate("update", resource="SalePayment", key=live[0], fields={"archived": False})
+    shop.advance(600)
+    assert read(shop, tmp_path, "SalePayment", "third", relation_layout=layout).swept["archived_unseen"] == 1
+    newest = {row["salePaymentID"]: row for row in sorted(rows_of(tmp_path, "SalePayment"), key=_extracted)}
+    assert not newest[live[0]]["archived"]
+
+
+def _extracted(row: dict[str, Any]) -> Any:
+    return row["_extracted_at"]
+
+
+def test_too_many_missing_records_are_taken_for_lost_rights(shop: SimulatorProcess, tmp_path: Path) -> None:
+    """No tombstone is written, the window's rows are committed all the same, and the error says what to do."""
+    read(shop, tmp_path, "Item", "first")
+    for key in range(1, 12):
+        shop.mutate("delete", resource="Item", key=key)
+    shop.mutate("update", resource="Item", key=50, fields={"description": "changed"})
+    shop.advance(600)
+    with pytest.raises(SweepAborted, match=r"11 of 120 known records.*lost rights.*mode='full'"):
+        read(shop, tmp_path, "Item", "second")
+    assert not (tmp_path / "Item.tombstones").exists()
+    assert [row["description"] for row in rows_of(tmp_path, "Item") if row["itemID"] == 50][-1] == "changed"
+
+
+def test_record_that_is_there_when_asked_for_gets_no_tombstone(shop: SimulatorProcess, tmp_path: Path) -> None:
+    """A list that leaves records out is not believed."""
+    read(shop, tmp_path, "Item", "first")
+    shop.mutate("update", resource="Item", key=9, fields={"archived": True})
+    shop.mutate("update", resource="Item", key=9, fields={"archived": False})
+    # The whole list as if archived records were left out: key 9 is missing from it, and comes when asked for.
+    shop.mutate("update", resource="Item", key=9, fields={"archived": True})
+    shop.faults({"action": "ignore_filter", "path": r"/Item\.json.*limit=100", "fields": ["archived"], "count": 2})
+    shop.advance(600)
+    summary = read(shop, tmp_path, "Item", "second")
+    shop.clear_faults()
+    assert summary.swept["deleted"] == 0
+
+
+def test_sweep_keeps_its_own_cadence(shop: SimulatorProcess, tmp_path: Path) -> None:
+    """Seven days after the first extract, then seven days after the sweep; the runs between pay nothing."""
+    week = timedelta(days=7)
+    read(shop, tmp_path, "Item", "first", every=week)
+    shop.mutate("delete", resource="Item", key=7)
+    swept = []
+    for day in range(1, 16):
+        shop.advance(86_400)
+        shop.mutate("update", resource="Item", key=8, fields={"description": f"day {day}"}, at=_before(shop))
+        swept.append(bool(read(shop, tmp_path, "Item", f"day {day}", every=week).swept))
+    assert [day for day, found in enumerate(swept, 1) if found] == [7, 14]
+
+
+def _before(shop: SimulatorProcess) -> str:
+    return datetime.fromtimestamp(shop.advance(0) - 3_600, UTC).isoformat(timespec="seconds")
+
+
+def test_run_that_finds_deletions_alone_is_not_skipped(
+    shop: SimulatorProcess, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its window is empty, and yet there is something to merge; without any, it is."""
+    read(shop, tmp_path, "Item", "first")
+    shop.mutate("delete", resource="Item", key=7)
+
+    def nothing(*_: Any, **__: Any) -> Any:
+        raise NothingToRead("all is read")
+
+    monkeypatch.setattr(attempt, "resolve_window", nothing)
+    shop.advance(2)
+    summary = read(shop, tmp_path, "Item", "second")
+    assert (summary.rows, summary.swept, summary.tables) == (0, {"deleted": 1, "archived_unseen": 0}, {"tombstones": 1})
+    shop.advance(2)
+    with pytest.raises(NothingToRead):
+        read(shop, tmp_path, "Item", "third")
+
+
+def test_sweep_of_a_resource_that_is_read_whole_is_none(shop: SimulatorProcess, tmp_path: Path) -> None:
+    """Its newest commit is all there is."""
+    for key in ("first", "second"):
+        assert read(shop, tmp_path, "PaymentType", key).swept == {}
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "message"),
+    [
+        ("Sale", {"filters": {"completed": True}}, "leave the filters out"),
+        ("Sale", {"exclude_columns": ["saleID"]}, "needs 'saleID'"),
+        ("ReportsAccountingPaymentsByDay", {}, "cannot be swept"),
+        ("ItemImage", {}, "cannot be swept"),
+    ],
+)
+def test_sweep_that_could_not_tell_is_refused(name: str, options: dict[str, Any], message: str) -> None:
+    """Before a request is sent; the error says why."""
+    with pytest.raises(InvalidArgument, match=f"detect_deletes: .*{message}"):
+        check_sweepable(Job.of(name, **options))
