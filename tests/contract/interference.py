@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -95,22 +96,26 @@ def _records(reply: Reply, name: str) -> list[dict[str, Any]]:
 class Rewriter:
     """Passes requests on and changes the records of a list's replies: what the API might send one day.
 
-    :param name: the list, such as ``Sale``.
-    :param change: changes a record in place.
+    :param path: regular expression of the list's path.
+    :param envelope: the key of its records.
+    :param change: returns another record.
     """
 
-    def __init__(self, name: str, change: Callable[[dict[str, Any]], None]) -> None:
-        self._name = name
+    def __init__(self, path: str, envelope: str, change: Callable[[dict[str, Any]], dict[str, Any]]) -> None:
+        self._path = re.compile(rf"/{path}\.json$")
+        self._envelope = envelope
         self._change = change
         self._transport = RequestsTransport()
 
     def send(self, request: Request) -> Reply:
         """Send, then change."""
         reply = self._transport.send(request)
-        if not urlsplit(request.url).path.endswith(f"/{self._name}.json") or reply.status != 200:
+        if not self._path.search(urlsplit(request.url).path) or reply.status != 200:
             return reply
         body = orjson.loads(reply.body)
-        inner = body.get(self._name)
-        for record in inner if isinstance(inner, list) else [inner] if inner else []:
-            self._change(record)
+        inner = body.get(self._envelope)
+        if inner:
+            many = inner if isinstance(inner, list) else [inner]
+            changed = [self._change(record) for record in many]
+            body[self._envelope] = changed if isinstance(inner, list) else changed[0]
         return replace(reply, body=orjson.dumps(body))

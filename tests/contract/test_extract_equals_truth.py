@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -18,6 +19,8 @@ from airflow_provider_lightspeed.extract.summary import Summary
 from airflow_provider_lightspeed.extract.window import RunFacts
 from airflow_provider_lightspeed.resources.catalog import resource, resource_names
 from airflow_provider_lightspeed.simulator.testing import SimulatorProcess
+from tests.contract.hostile import Record, losses, spoil
+from tests.contract.interference import Rewriter
 from tests.contract.truth import assert_equal, rows_of, scalar_fields
 from tests.fakes import client_of
 from tests.tables import joined, plain
@@ -43,7 +46,7 @@ def run(client: RSeriesClient, folder: Path, name: str, key: str = "run", **opti
     job = Job.of(name, filters=filters, **options)
     start = datetime(2020, 1, 1, tzinfo=UTC) if job.resource.strategy.value == "period" else None
     facts = RunFacts(start=start, end=client.server_now() + timedelta(minutes=1) if start else None)
-    return extract(client, Storage.at(str(folder)), job, facts, run_key=key, attempt="1")
+    return extract(client, Storage.at(str(folder)), job, facts, run_key=key, attempt="1", most_chains=1)
 
 
 @pytest.mark.parametrize("name", resource_names())
@@ -74,17 +77,27 @@ def test_relations_arrive_whole_and_with_their_parent(
 
 
 @pytest.mark.parametrize("name", resource_names())
-def test_both_layouts_hold_the_same(name: str, client: RSeriesClient, tmp_path: Path) -> None:
-    """With all relations loaded: the child tables, put together again, are the nested rows."""
+def test_both_layouts_hold_every_hostile_value(name: str, simulator: SimulatorProcess, tmp_path: Path) -> None:
+    """With all relations loaded: what is not in its column is in ``_extra``; child tables, put together again, are the rows."""
     found = resource(name)
     relations = [key for key, facts in found.relations.items() if not facts.single_only]
     shape = shape_of(found, relations)
+    sent: dict[str, Record] = {}
+
+    def change(record: Record) -> Record:
+        # A record may be asked for more than once.
+        return sent.setdefault(record.get(found.primary_key or "") or str(len(sent)), spoil(found, shape, record))
+
+    rewriter = Rewriter(re.sub(r"\{\w+\}", r"\\d+", found.path.strip("/")), found.envelope, change)
+    client = client_of(simulator, transport=rewriter)
     run(client, tmp_path / "nested", name, relations=relations, mode="full")
+    rows = rows_of(tmp_path / "nested", name)
+    assert len(rows) == len(sent)
+    received = {str(row[found.primary_key]) if found.primary_key else str(place): row for place, row in enumerate(rows)}
+    assert [lost for key, record in sent.items() for lost in losses(shape, record, received[key])] == []
     summary = run(client, tmp_path / "tables", name, relations=relations, mode="full", relation_layout="tables")
-    nested = rows_of(tmp_path / "nested", name)
     tables = {table: rows_of(tmp_path / "tables", name, table) for table in ("", *summary.tables)}
-    assert {table: len(rows) for table, rows in tables.items() if table} == dict(summary.tables)
-    if found.primary_key is None:
-        assert plain(shape, tables[""]) == plain(shape, nested)
-    else:
-        assert plain(shape, joined(shape, tables)) == plain(shape, nested)
+    assert {table: len(each) for table, each in tables.items() if table} == dict(summary.tables)
+    again = plain(shape, tables[""] if found.primary_key is None else joined(shape, tables))
+    assert again == plain(shape, rows)
+    assert [row["_extra"] for row in tables[""]] == [row["_extra"] for row in rows]
