@@ -117,6 +117,10 @@ _EXTRACT: Final = (
         },
     ),
     Argument(
+        ("--detect-deletes",),
+        {"action": "store_true", "help": "look for deleted records first, and write tombstones"},
+    ),
+    Argument(
         ("--drift",),
         {
             "choices": ("evolve", "freeze", "discard"),

@@ -18,6 +18,7 @@ from airflow_provider_lightspeed.extract.plan import Job
 from airflow_provider_lightspeed.extract.run import extract
 from airflow_provider_lightspeed.extract.storage import Storage
 from airflow_provider_lightspeed.extract.summary import Summary
+from airflow_provider_lightspeed.extract.sweep import TOMBSTONES, sweeper_of
 from airflow_provider_lightspeed.extract.window import NothingToRead, RunFacts, moment_of
 from airflow_provider_lightspeed.hooks.lightspeed import LightspeedHook
 
@@ -41,7 +42,7 @@ def run(arguments: argparse.Namespace) -> None:
     storage = _storage(arguments.to)
     try:
         with progress_of(job.resource.name, is_quiet=arguments.no_progress) as watch:
-            summary = _extract(arguments.conn_id, storage, job, facts, watch)
+            summary = _extract(arguments.conn_id, storage, job, facts, watch, sweeps=arguments.detect_deletes)
     except NothingToRead as nothing:
         _print_nothing(job, nothing, arguments.output)
     else:
@@ -92,12 +93,17 @@ def _storage(url: str) -> Storage:
         raise StorageError(msg, path=url) from error
 
 
-def _extract(conn_id: str, storage: Storage, job: Job, facts: RunFacts, watch: Watch) -> Summary:
+def _extract(
+    conn_id: str, storage: Storage, job: Job, facts: RunFacts, watch: Watch, *, sweeps: bool = False
+) -> Summary:
     # A run of its own each time: one that came again would read the window it read before.
     run_key = f"cli/{uuid.uuid4().hex}"
     try:
         client = LightspeedHook(conn_id).get_conn()
-        return extract(client, storage, job, facts, run_key=run_key, attempt="1", on_progress=watch)
+        every = timedelta() if sweeps else None
+        return extract(
+            client, storage, job, facts, run_key=run_key, attempt="1", on_progress=watch, sweep_every=every
+        )
     except AirflowNotFoundException:
         msg = f"--conn-id: there is no connection {conn_id!r}; `airflow lightspeed status` lists those that there are"
         raise MissingCredentials(msg, conn_id=conn_id) from None
@@ -110,8 +116,9 @@ def _extract(conn_id: str, storage: Storage, job: Job, facts: RunFacts, watch: W
 
 def _sweep(storage: Storage, job: Job, run_key: str) -> None:
     tables = [*job.output_layout().schemas, *([job.resource.through.resource] if job.resource.through else [])]
-    dataset = Dataset(storage, job.resource.name)
-    dataset.sweep(owner_of(run_key), datetime.now(UTC), tables=tables, least_age=timedelta())
+    dataset, now = Dataset(storage, job.resource.name), datetime.now(UTC)
+    for owner in (owner_of(run_key), sweeper_of(owner_of(run_key))):
+        dataset.sweep(owner, now, tables=[*tables, TOMBSTONES], least_age=timedelta())
 
 
 def _print(summary: Summary, output: str) -> None:
@@ -135,6 +142,10 @@ def _print(summary: Summary, output: str) -> None:
         ],
         right=("ROWS", "FILES", "SIZE", "REQUESTS", "DRIPS", "SECONDS"),
     )
+    for name, rows in summary.tables.items():
+        print(f"  {summary.resource}.{name}: {rows:,} rows")
+    if summary.swept:
+        print("  swept: {deleted:,} deleted, {archived_unseen:,} archived or brought back unseen".format(**summary.swept))
     print(f"\n{summary.manifest}")
 
 

@@ -203,7 +203,7 @@ class _Sweep:
     def commit(self, swept: Swept) -> Json:
         """Publish tombstones and the rows that changed; also nothing, so that the next sweep knows of this one."""
         task, job = self._task, self._job
-        owner = owner_of(f"{task.owner} sweep")
+        owner = sweeper_of(task.owner)
         schemas = {**self._output.schemas, TOMBSTONES: tombstone_schema(self._columns.key)}
         files = StagedFiles(task.storage, task.dataset.staging(owner, task.attempt), schemas)
         writer = files.writer(0)
@@ -233,6 +233,11 @@ class _Sweep:
                 is_sweep=True,
             )
         )
+
+
+def sweeper_of(owner: str) -> str:
+    """Return the name under which a run commits what its sweep found: beside its window's rows, not in their place."""
+    return owner_of(f"{owner} sweep")
 
 
 def tombstone_schema(key: str) -> pa.Schema:
