@@ -101,9 +101,7 @@ def _extract(
     try:
         client = LightspeedHook(conn_id).get_conn()
         every = timedelta() if sweeps else None
-        return extract(
-            client, storage, job, facts, run_key=run_key, attempt="1", on_progress=watch, sweep_every=every
-        )
+        return extract(client, storage, job, facts, run_key=run_key, attempt="1", on_progress=watch, sweep_every=every)
     except AirflowNotFoundException:
         msg = f"--conn-id: there is no connection {conn_id!r}; `airflow lightspeed status` lists those that there are"
         raise MissingCredentials(msg, conn_id=conn_id) from None
@@ -145,7 +143,9 @@ def _print(summary: Summary, output: str) -> None:
     for name, rows in summary.tables.items():
         print(f"  {summary.resource}.{name}: {rows:,} rows")
     if summary.swept:
-        print("  swept: {deleted:,} deleted, {archived_unseen:,} archived or brought back unseen".format(**summary.swept))
+        print(
+            "  swept: {deleted:,} deleted, {archived_unseen:,} archived or brought back unseen".format(**summary.swept)
+        )
     print(f"\n{summary.manifest}")
 
 

@@ -134,6 +134,7 @@ class Attempt:
             reader.read()
             if not is_streamed:
                 self._write_out(files)
+            files.complete()
             self._carry(files)
         finally:
             files.abort()
@@ -224,6 +225,7 @@ class Attempt:
             writer = files.writer(_LAST)
             carried = Carry(task.storage, self.output, old).into(writer, files.done)
             writer.close()
+            files.complete()
             if carried:
                 log.info("%s: %d rows have moved to a later window and are kept", task.job.resource.name, carried)
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Final
 
 import pyarrow as pa
@@ -15,6 +16,12 @@ from airflow_provider_lightspeed.extract.storage import Storage
 FILE_ROWS: Final = 2_000_000
 #: A row group is never cut smaller than this, however many chains share the memory.
 LEAST_GROUP_BYTES: Final = 4 * 2**20
+
+#: What a slice has for a table is no file of its own until it is so large: a short read, cut among several chains,
+#: ends in one file ...
+LEAST_FILE_BYTES: Final = 2 * 2**20
+#: ... as long as all of these together are no larger than this.
+MOST_LOOSE_BYTES: Final = 8 * 2**20
 
 #: The files of a commit by table.
 Files = Mapping[str, Sequence[FileStats]]
@@ -37,6 +44,8 @@ class StagedFiles:
         self._lock = threading.Lock()
         self._begun = 0
         self._done: list[tuple[int, int, str, FileStats]] = []
+        self._loose: list[_Loose] = []
+        self._loose_bytes = 0
         self._open: set[ParquetSink] = set()
 
     def writer(self, order: int) -> Writer:
@@ -62,6 +71,31 @@ class StagedFiles:
             self._open.discard(sink)
             self._done.append((order, len(self._done), table, stats))
 
+    def leave(self, table: str, order: int, batches: list[pa.RecordBatch]) -> bool:
+        """Take what is too little for a file, to be written together with its neighbours; refuse if there is too much."""
+        size = sum(batch.nbytes for batch in batches)
+        with self._lock:
+            if self._loose_bytes + size > MOST_LOOSE_BYTES:
+                return False
+            self._loose_bytes += size
+            self._loose.append(_Loose(table, order, batches))
+        return True
+
+    def complete(self) -> Files:
+        """Write what is loose, neighbours into one file, and return the complete files; all writers are closed."""
+        with self._lock:
+            loose, self._loose, self._loose_bytes = self._loose, [], 0
+        for table in self._schemas:
+            taken = {order for order, _, name, _ in self._done if name == table}
+            mine = {found.order: found for found in loose if found.table == table}
+            for neighbours in _runs(sorted({*taken, *mine}), taken):
+                sink = self.begin(table)
+                for order in neighbours:
+                    for batch in mine[order].batches:
+                        sink.write(batch)
+                self.end(sink, neighbours[0], table)
+        return self.done
+
     def abort(self) -> None:
         """End the files that are not complete, such that nobody can take them for whole ones."""
         with self._lock:
@@ -77,26 +111,66 @@ class StagedFiles:
         return {name: tuple(stats for _, _, table, stats in done if table == name) for name in self._schemas}
 
 
+@dataclass(frozen=True, slots=True)
+class _Loose:
+    table: str
+    order: int
+    batches: list[pa.RecordBatch]
+
+
+def _runs(orders: Sequence[int], taken: Collection[int]) -> Iterator[list[int]]:
+    """Yield the stretches of orders between those that have files of their own."""
+    run: list[int] = []
+    for order in orders:
+        if order not in taken:
+            run.append(order)
+        elif run:
+            yield run
+            run = []
+    if run:
+        yield run
+
+
 class Writer:
-    """Writes the rows of one slice, each table into one file or several."""
+    """Writes the rows of one slice, each table into one file or several, or leaves them to be written with others."""
 
     def __init__(self, files: StagedFiles, order: int) -> None:
         self._files = files
         self._order = order
         self._sinks: dict[str, ParquetSink] = {}
+        self._waiting: dict[str, list[pa.RecordBatch]] = {}
+        self._begun: set[str] = set()
 
     def write(self, batches: Mapping[str, pa.RecordBatch]) -> None:
         """Take rows of some tables."""
         for table, batch in batches.items():
             if not batch.num_rows:
                 continue
-            sink = self._sinks.get(table) or self._sinks.setdefault(table, self._files.begin(table))
-            sink.write(batch)
-            if sink.rows >= FILE_ROWS:
-                self._files.end(self._sinks.pop(table), self._order, table)
+            if table in self._begun:
+                self._write(table, batch)
+                continue
+            waiting = self._waiting.setdefault(table, [])
+            waiting.append(batch)
+            if sum(each.nbytes for each in waiting) >= LEAST_FILE_BYTES:
+                self._begin(table)
+
+    def _begin(self, table: str) -> None:
+        for batch in self._waiting.pop(table):
+            self._write(table, batch)
+
+    def _write(self, table: str, batch: pa.RecordBatch) -> None:
+        self._begun.add(table)
+        sink = self._sinks.get(table) or self._sinks.setdefault(table, self._files.begin(table))
+        sink.write(batch)
+        if sink.rows >= FILE_ROWS:
+            self._files.end(self._sinks.pop(table), self._order, table)
 
     def close(self) -> None:
         """Complete the files that are being written."""
+        for table, batches in list(self._waiting.items()):
+            if not self._files.leave(table, self._order, batches):
+                self._begin(table)
+        self._waiting = {}
         while self._sinks:
             table, sink = self._sinks.popitem()
             self._files.end(sink, self._order, table)

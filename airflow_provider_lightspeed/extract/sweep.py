@@ -215,6 +215,7 @@ class _Sweep:
             writer.write(self._output.split(converter.convert(records)))
             writer.write({TOMBSTONES: tombstones(self._columns.key, swept.gone, self._output.lineage)})
             writer.close()
+            complete = files.complete()
         finally:
             files.abort()
         return task.dataset.publish(
@@ -225,7 +226,7 @@ class _Sweep:
                 attempt=task.attempt,
                 window=self._window,
                 whole=False,
-                files=files.done,
+                files=complete,
                 schema=schema_hash(arrow_schema(job.resource, job.relations, job.selection)),
                 at=task.client.server_now(),
                 state={},

@@ -23,7 +23,7 @@ from airflow_provider_lightspeed.client.query import PAGE_SIZE
 from airflow_provider_lightspeed.client.rest import RSeriesClient
 from airflow_provider_lightspeed.exceptions import ServerFault, StorageError
 from airflow_provider_lightspeed.extract import chain as chain_module
-from airflow_provider_lightspeed.extract import run as run_module
+from airflow_provider_lightspeed.extract import attempt as attempt_module
 from airflow_provider_lightspeed.extract.commit import owner_of
 from airflow_provider_lightspeed.extract.journal import KEEP
 from airflow_provider_lightspeed.extract.pause import Paused, PausePolicy
@@ -73,7 +73,7 @@ def shop(open_shop: SimulatorProcess) -> Iterator[SimulatorProcess]:
 @pytest.fixture
 def stored_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """Store every page: simulated reads are over before a real one stores anything."""
-    for module in (chain_module, run_module):
+    for module in (chain_module, attempt_module):
         monkeypatch.setattr(module, "STORE_EVERY", 0.0)
 
 

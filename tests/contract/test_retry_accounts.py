@@ -10,7 +10,7 @@ import pytest
 
 from airflow_provider_lightspeed.exceptions import ServerFault
 from airflow_provider_lightspeed.extract import chain as chain_module
-from airflow_provider_lightspeed.extract import run as run_module
+from airflow_provider_lightspeed.extract import attempt as attempt_module
 from airflow_provider_lightspeed.extract.commit import owner_of
 from airflow_provider_lightspeed.extract.plan import Job
 from airflow_provider_lightspeed.extract.run import extract
@@ -39,7 +39,7 @@ def shop() -> Iterator[SimulatorProcess]:
 def stored_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """Every page is stored when it has been read."""
     monkeypatch.setattr(chain_module, "STORE_EVERY", 0.0)
-    monkeypatch.setattr(run_module, "STORE_EVERY", 0.0)
+    monkeypatch.setattr(attempt_module, "STORE_EVERY", 0.0)
 
 
 def run(shop: SimulatorProcess, folder: Path, attempt: str) -> Summary:

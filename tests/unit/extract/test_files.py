@@ -31,6 +31,12 @@ def storage(tmp_path: Path) -> Storage:
     return Storage.at(str(tmp_path))
 
 
+@pytest.fixture
+def every_slice_a_file(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As if a row were as much as a file should have."""
+    monkeypatch.setattr(module, "LEAST_FILE_BYTES", 0)
+
+
 def staged(storage: Storage, chains: int = 1) -> StagedFiles:
     """Return the files of a run."""
     return StagedFiles(storage, "staging", {MAIN: SCHEMA}, chains=chains)
@@ -41,22 +47,55 @@ def keys_of(files: StagedFiles) -> list[int]:
     return [key for found in files.done[MAIN] for key in pq.read_table(found.path)["key"].to_pylist()]
 
 
-@given(st.permutations(range(5)), st.lists(st.sampled_from(range(5)), min_size=10, max_size=40))
-def test_files_come_in_the_order_of_the_slices_whoever_finishes_first(finish: list[int], turns: list[int]) -> None:
-    """Chains take turns at random and end in any order; each slice's rows stay in theirs."""
-    files = staged(Storage.at(f"memory://files-{uuid.uuid4().hex}"))
-    writers = [files.writer(order * 100) for order in range(5)]
-    written: list[list[int]] = [[] for _ in range(5)]
-    for chain in turns:
-        key = chain * 100 + len(written[chain])
-        writers[chain].write(batch_of([key]))
-        written[chain].append(key)
-    for chain in finish:
-        writers[chain].close()
-    rows = [found.rows for found in files.done[MAIN]]
-    assert rows == [len(keys) for keys in written if keys]
+@given(
+    st.permutations(range(5)),
+    st.lists(st.sampled_from(range(5)), min_size=10, max_size=40),
+    st.sampled_from([0, 16, 64, 2**20]),
+    st.sampled_from([0, 40, 2**20]),
+)
+def test_rows_come_in_the_order_of_the_slices_whoever_finishes_first(
+    finish: list[int], turns: list[int], least: int, most: int
+) -> None:
+    """Chains take turns at random and end in any order; neighbours with few rows share a file, large ones have their own."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(module, "LEAST_FILE_BYTES", least)
+        patch.setattr(module, "MOST_LOOSE_BYTES", most)
+        files = StagedFiles(Storage.at(f"memory://files-{uuid.uuid4().hex}"), "staging", {MAIN: SCHEMA, "B": SCHEMA})
+        writers = [files.writer(order * 100) for order in range(5)]
+        written: list[list[int]] = [[] for _ in range(5)]
+        for chain in turns:
+            key = chain * 100 + len(written[chain])
+            writers[chain].write({MAIN: batch_of([key])[MAIN], "B": batch_of([key])[MAIN]})
+            written[chain].append(key)
+        for chain in finish:
+            writers[chain].close()
+        found = files.complete()
+    assert [each.rows for each in found[MAIN]] == [each.rows for each in found["B"]]
+    assert sum(each.rows for each in found[MAIN]) == len(turns)
+    if least == 0:
+        assert [each.rows for each in found[MAIN]] == [len(keys) for keys in written if keys]
+    if least == most == 2**20:
+        assert len(found[MAIN]) == 1
 
 
+def test_short_read_of_several_chains_is_one_file_in_the_order_of_keys(storage: Storage) -> None:
+    """However many chains it was cut among; a large slice between parts the small ones."""
+    files = staged(storage, chains=8)
+    for order in (300, 0, 200, 100, 400):
+        writer = files.writer(order)
+        for start in range(0, 300_000 if order == 200 else 30, 10_000):
+            writer.write(
+                batch_of([order * 10_000 + start + each for each in range(10)] * (1_000 if order == 200 else 1))
+            )
+        writer.close()
+    found = files.complete()[MAIN]
+    assert [each.rows for each in found] == [20, 300_000, 20]
+    assert files.complete()[MAIN] == found
+    first = pq.read_table(found[0].path)["key"].to_pylist()
+    assert first == sorted(first)
+
+
+@pytest.mark.usefixtures("every_slice_a_file")
 def test_slice_of_several_files_keeps_their_order(storage: Storage, monkeypatch: pytest.MonkeyPatch) -> None:
     """A file ends after so many rows; the next chain's files end in between."""
     monkeypatch.setattr(module, "FILE_ROWS", 10)
@@ -71,6 +110,7 @@ def test_slice_of_several_files_keeps_their_order(storage: Storage, monkeypatch:
     assert keys_of(files) == [*range(28), *range(1_000, 1_028)]
 
 
+@pytest.mark.usefixtures("every_slice_a_file")
 def test_threads_that_write_at_a_time_get_a_file_each(storage: Storage) -> None:
     """No number is given twice, no row lands in another's file."""
     files = staged(storage, chains=8)
@@ -96,10 +136,11 @@ def test_slice_without_rows_makes_no_file(storage: Storage) -> None:
     writer = files.writer(0)
     writer.write(batch_of([]))
     writer.close()
-    assert files.done == {MAIN: ()}
+    assert files.complete() == {MAIN: ()}
     assert storage.names("staging") == []
 
 
+@pytest.mark.usefixtures("every_slice_a_file")
 def test_aborted_files_cannot_be_read_as_parquet(storage: Storage, tmp_path: Path) -> None:
     """Those that were whole stay whole; an abort after the end harms none."""
     files = staged(storage)
@@ -120,6 +161,7 @@ def test_aborted_files_cannot_be_read_as_parquet(storage: Storage, tmp_path: Pat
             pq.read_table(path)
 
 
+@pytest.mark.usefixtures("every_slice_a_file")
 @pytest.mark.parametrize("chains", [1, 2, 5, 8, 100])
 def test_row_groups_share_the_memory_of_one_among_the_chains(
     chains: int, storage: Storage, monkeypatch: pytest.MonkeyPatch
@@ -142,6 +184,7 @@ def test_row_groups_share_the_memory_of_one_among_the_chains(
     assert size == max(ROW_GROUP_BYTES // chains, LEAST_GROUP_BYTES)
 
 
+@pytest.mark.usefixtures("every_slice_a_file")
 def test_row_group_is_written_when_its_share_of_rows_is_there(storage: Storage) -> None:
     """Not at the end only: nothing more of it is kept in memory."""
     files = staged(storage, chains=5)
