@@ -86,8 +86,8 @@ def extract(
         state={"last_key": last_key} if last_key is not None else {},
         extracted_at=effort.head.extracted_at,
     )
-    dataset.publish(commit)
-    return _summary(client, job, dataset, commit, set_aside, seconds=meter.seconds())
+    published = dataset.publish(commit)
+    return _summary(client, job, dataset, commit, set_aside, seconds=meter.seconds(), commit_id=published["id"])
 
 
 def _summary(
@@ -98,6 +98,7 @@ def _summary(
     set_aside: Mapping[tuple[str, str], int],
     *,
     seconds: float,
+    commit_id: str,
 ) -> Summary:
     usage = client.usage
     return Summary(
@@ -117,6 +118,9 @@ def _summary(
         set_aside={f"{path}: {reason}": count for (path, reason), count in set_aside.items()},
         bucket=client.bucket(),
         ended_at=client.server_now(),
+        schema=commit.schema,
+        commit=commit_id,
+        watermark=commit.window.end if commit.window.moves_watermark else None,
     )
 
 

@@ -18,6 +18,9 @@ class Summary:
     :param seconds: wall time.
     :param bucket: the rate limit's bucket when it ended, at ``ended_at`` of the server's clock.
     :param set_aside: values kept in ``_extra``, by ``path: reason``.
+    :param schema: names the files' schema; equal for files that can be united.
+    :param commit: the commit's id; the manifest says which files are its own.
+    :param watermark: the end of the window, if later runs go on from there; ``None`` for a backfill or an explicit window.
     """
 
     resource: str
@@ -36,6 +39,9 @@ class Summary:
     set_aside: Mapping[str, int]
     bucket: BucketSnapshot
     ended_at: datetime
+    schema: str
+    commit: str
+    watermark: datetime | None
 
     def as_xcom(self) -> dict[str, Any]:
         """Return it as plain JSON values."""
@@ -49,9 +55,27 @@ class Summary:
             "seconds": round(self.seconds, 3),
             "window_start": self.window_start.isoformat() if self.window_start else None,
             "window_end": self.window_end.isoformat(),
+            "watermark": self.watermark.isoformat() if self.watermark else None,
             "manifest": self.manifest,
+            "commit": self.commit,
+            "schema": self.schema,
             "account_id": self.account_id,
             "set_aside": dict(self.set_aside),
+        }
+
+    def as_event(self) -> dict[str, Any]:
+        """Return what the asset event of this extract holds, as plain JSON values."""
+        facts = self.as_xcom()
+        kept = (
+            "rows", "bytes", "files", "window_start", "window_end", "watermark", "schema", "drips", "requests",
+            "manifest", "commit",
+        )  # fmt: skip
+        return {name: facts[name] for name in kept} | {
+            # The Lightspeed page shows the account's bucket as the newest extract left it.
+            "bucket_level": round(self.bucket.level, 2),
+            "bucket_size": self.bucket.size,
+            "bucket_drip": self.bucket.drip,
+            "bucket_seen_at": self.ended_at.isoformat(),
         }
 
 
