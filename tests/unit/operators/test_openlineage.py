@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import uuid
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
@@ -246,3 +247,42 @@ def test_asset_of_an_account_is_the_same_dataset() -> None:
     dataset = translate_airflow_asset(Asset(uri="lightspeed://12345/Sale", name="sales"), None)
     assert dataset is not None
     assert (dataset.namespace, dataset.name) == ("lightspeed://api.lightspeedapp.com", "12345/Sale")
+
+
+#: What differs from deployment to deployment, and from run to run.
+VARYING = {"namespace", "uri", "value", "datasetVersion", "rowCount", "size", "fileCount"}
+
+
+def test_example_in_the_docs_is_such_an_event(
+    connection: Connect, context: Context, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Every key of it is in the event of that very extract, with the same words."""
+    connection()
+    monkeypatch.setenv("AIRFLOW__LIGHTSPEED__HASH_SALT", "pepper-of-this-test")
+    task = operator(
+        tmp_path,
+        resource="Customer",
+        columns=["customerID", "customerTypeID", "firstName"],
+        hash_columns=["firstName"],
+    )
+    task.execute(context())
+    text = (Path(__file__).parents[3] / "docs" / "lineage.md").read_text()
+    (example,) = re.findall(r"```json\n(.*?)```", text, re.DOTALL)
+    shown = json.loads(example)
+    shown["outputs"][0]["name"] = f"{tmp_path}/Customer"
+    assert list(_missing(shown, told(task))) == []
+
+
+def _missing(shown: Any, real: Any, path: str = "") -> Iterator[str]:
+    if isinstance(shown, dict):
+        for key, value in shown.items():
+            if key not in real:
+                yield f"{path}.{key}"
+            elif key not in VARYING:
+                yield from _missing(value, real[key], f"{path}.{key}")
+    elif isinstance(shown, list):
+        for number, item in enumerate(shown):
+            named = [found for found in real if found.get("name") == item.get("name")]
+            yield from _missing(item, (named or real)[0], f"{path}[{number}]")
+    elif shown != real:
+        yield f"{path}: {shown!r} is {real!r}"
