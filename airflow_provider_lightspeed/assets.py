@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
-from urllib.parse import SplitResult
+from urllib.parse import SplitResult, urlsplit
+
+from airflow_provider_lightspeed.settings import DEFAULT_HOST
 
 if TYPE_CHECKING:
+    from openlineage.client.event_v2 import Dataset
+
     from airflow_provider_lightspeed.compat import Asset
 
 
@@ -31,3 +35,24 @@ def resource_asset(account_id: str, resource: str) -> Asset:
         fields["name"] = f"lightspeed/{account_id}/{resource}"
     made: Any = AssetClass(**fields)
     return made  # type: ignore[no-any-return]
+
+
+def openlineage_name(account_id: str, resource: str, host: str) -> tuple[str, str]:
+    """Return how OpenLineage names the data of an account at the API: namespace and name.
+
+    :param host: of the API, with its port if it has one.
+    """
+    return f"lightspeed://{host}", f"{account_id}/{resource}"
+
+
+def convert_asset_to_openlineage(asset: Asset, lineage_context: Any) -> Dataset:
+    """Return the OpenLineage dataset of an asset among a task's inlets or outlets; the API's host is taken for granted.
+
+    :param lineage_context: not needed.
+    """
+    from airflow.providers.common.compat.openlineage.facet import Dataset as DatasetClass
+
+    del lineage_context
+    parts = urlsplit(asset.uri)
+    namespace, name = openlineage_name(parts.netloc, parts.path.strip("/"), urlsplit(DEFAULT_HOST).netloc)
+    return DatasetClass(namespace=namespace, name=name)

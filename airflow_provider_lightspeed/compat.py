@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import os
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlencode
 
 from airflow.providers.common.compat.sdk import (
     AirflowFailException,
@@ -14,6 +15,7 @@ from airflow.providers.common.compat.sdk import (
     AssetAlias,
     BaseHook,
     BaseOperator,
+    BaseOperatorLink,
     ObjectStoragePath,
     conf,
 )
@@ -36,7 +38,9 @@ __all__ = [
     "AssetAlias",
     "BaseHook",
     "BaseOperator",
+    "BaseOperatorLink",
     "ObjectStoragePath",
+    "asset_page",
     "conf",
     "count_metric",
     "database_is_reachable",
@@ -48,6 +52,7 @@ __all__ = [
     "previous_schedule",
     "run_kind",
     "secrets_backends",
+    "stored_xcom",
     "write_event",
 ]
 
@@ -115,6 +120,21 @@ def write_event(event: str, *, owner: str, extra: str, **task: Any) -> None:
         session.commit()
     finally:
         session.close()
+
+
+def stored_xcom(ti_key: Any, key: str) -> Any:
+    """Return an XCom of a task instance, ``None`` if there is none."""
+    from airflow.providers.common.compat.sdk import XCom
+
+    return XCom.get_value(ti_key=ti_key, key=key)
+
+
+def asset_page(asset: Asset) -> str:
+    """Return the page of Airflow that shows an asset; relative to the server if it does not say where it is."""
+    base = (conf.get("api" if AIRFLOW_V_3_0_PLUS else "webserver", "base_url", fallback="") or "").rstrip("/")
+    if AIRFLOW_V_3_0_PLUS:
+        return f"{base}/assets?{urlencode({'name_pattern': asset.name})}"
+    return f"{base}/datasets?{urlencode({'uri': asset.uri})}"
 
 
 def count_metric(name: str, tags: Mapping[str, str]) -> None:

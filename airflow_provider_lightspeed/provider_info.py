@@ -131,7 +131,17 @@ def get_provider_info() -> dict[str, Any]:
                 "ui-field-behaviour": UI_FIELD_BEHAVIOUR,
             }
         ],
-        "asset-uris": [{"schemes": ["lightspeed"], "handler": "airflow_provider_lightspeed.assets.sanitize_uri"}],
+        "extra-links": [
+            "airflow_provider_lightspeed.links.lightspeed.DatasetLink",
+            "airflow_provider_lightspeed.links.lightspeed.LightspeedLink",
+        ],
+        "asset-uris": [
+            {
+                "schemes": ["lightspeed"],
+                "handler": "airflow_provider_lightspeed.assets.sanitize_uri",
+                "to_openlineage_converter": "airflow_provider_lightspeed.assets.convert_asset_to_openlineage",
+            }
+        ],
         "cli": ["airflow_provider_lightspeed.cli.get_cli_commands"],
         "config": _CONFIG,
     }

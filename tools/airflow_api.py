@@ -147,6 +147,12 @@ class AirflowApi:
         entry = self.call("GET", path, missing_ok=True, map_index=map_index, deserialize="true")
         return None if entry is None else entry["value"]
 
+    def links(self, dag_id: str, run_id: str, task_id: str, *, map_index: int = -1) -> dict[str, str | None]:
+        """Return the extra links of a task instance by name."""
+        path = f"{_run(dag_id, run_id)}/taskInstances/{task_id}/links"
+        found: dict[str, str | None] = self.call("GET", path, map_index=map_index)["extra_links"]
+        return found
+
     def _wait(self, what: str, look: Callable[[], T | None], timeout: float) -> T:
         def alive_and() -> T | None:
             self._alive()

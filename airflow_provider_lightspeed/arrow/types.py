@@ -49,6 +49,8 @@ class Column:
     :param element: for a collection, the key its records stand under.
     :param shape: for an object or a collection, what is inside.
     :param is_hashed: it holds salted hashes of its values, whatever their type.
+    :param references: the entity whose key it holds.
+    :param relation: the relation that it is, such as ``Customer.Contact``, and what that leads to: ``many Contact``.
     """
 
     name: str
@@ -58,6 +60,20 @@ class Column:
     shape: Shape | None = None
     format: str | None = None
     is_hashed: bool = False
+    references: str | None = None
+    relation: tuple[str, str] | None = None
+
+    @property
+    def about(self) -> str:
+        """What the catalog knows of it, in words."""
+        facts: list[str] = [self.type]
+        if self.references:
+            facts.append(f"key of {self.references}")
+        if self.relation:
+            facts.append("relation {}: {}".format(*self.relation))
+        if self.is_hashed:
+            facts.append("here a salted hash of it (HMAC-SHA-256)")
+        return ", ".join(facts)
 
     @property
     def source(self) -> str:
@@ -231,7 +247,9 @@ def _shape(resource: Resource, name: str, prefix: str, loaded: Sequence[str], ab
             if found.embedded and found.target not in (*above, name) and len(above) < _DEEPEST:
                 columns.append(_nested(resource, found, f"{prefix}{key}.", loaded, (*above, name)))
         else:
-            columns.append(Column(key, found.type, (key, *found.aliases), format=found.format))
+            columns.append(
+                Column(key, found.type, (key, *found.aliases), format=found.format, references=found.references)
+            )
     keys = frozenset(key for column in columns for key in column.keys)
     return _of(Shape((), keys, entity(name).primary_key), columns)
 
@@ -246,11 +264,12 @@ def _related(
     resource: Resource, relation: Relation, found: Field | None, loaded: Sequence[str], above: tuple[str, ...]
 ) -> Column:
     keys = (relation.container_key, *(found.aliases if found else ()))
+    leads_to = (relation.name, f"{relation.cardinality} {relation.target or 'record'}")
     if relation.target is None:
-        return Column(relation.container_key, FieldType.MIXED, keys)
+        return Column(relation.container_key, FieldType.MIXED, keys, relation=leads_to)
     inner = _shape(resource, relation.target, f"{relation.name}.", loaded, above)
     if not inner.columns:
-        return Column(relation.container_key, FieldType.MIXED, keys)
+        return Column(relation.container_key, FieldType.MIXED, keys, relation=leads_to)
     # Two relations under one key (OpenEmployee and CloseEmployee under Employee) arrive as a list.
     prefix = relation.name.removesuffix(relation.name.rpartition(".")[2])
     siblings = _relations_below(resource, prefix, loaded)
@@ -258,7 +277,8 @@ def _related(
     many = relation.cardinality is Cardinality.MANY or shares
     kind = FieldType.COLLECTION if many else FieldType.OBJECT
     element = relation.element_key or (found.element if found else None)
-    return Column(relation.container_key, kind, keys, element if kind is FieldType.COLLECTION else None, inner)
+    element = element if kind is FieldType.COLLECTION else None
+    return Column(relation.container_key, kind, keys, element, inner, relation=leads_to)
 
 
 def _nested(resource: Resource, found: Field, prefix: str, loaded: Sequence[str], above: tuple[str, ...]) -> Column:

@@ -54,7 +54,10 @@ def check_filters(plan: Plan, records: list[Record]) -> None:
     :raises ProtocolViolation: a row that does not fit means that the server ignored the filter.
     """
     fields = plan.resource.entity.fields
-    for name, value in plan.filters.items():
+    filters = dict(plan.filters)
+    if plan.archived in ("only", "false"):
+        filters["archived"] = plan.archived == "only"
+    for name, value in filters.items():
         if name not in fields or fields[name].type not in _COMPARABLE or name == plan.checked_field:
             continue
         condition, read = parse_condition(value, field=name), _COMPARABLE[fields[name].type]

@@ -131,6 +131,7 @@ def _check_key(job: Job) -> None:
 
 def _check_filters(job: Job) -> None:
     resource, names = job.resource, job.filters
+    _archived_as(names.get("archived"))
     resource.check_filters(names, job.relations)
     absent = [name for name in resource.required_params if name not in names]
     if absent and resource.strategy is not Strategy.PERIOD:
@@ -156,7 +157,7 @@ class Plan:
     :param child: take the records of this relation instead of the rows themselves.
     :param key: the primary key in whose order the list comes and by which it can be cut; ``None``: it is read in one go.
     :param floor: rows up to this key are not read.
-    :param archived_only: archived records alone.
+    :param archived_as: ``true``: archived records are included and marked; ``only`` these, ``false``: all others.
     """
 
     resource: Resource
@@ -167,7 +168,7 @@ class Plan:
     child: str | None = None
     key: str | None = None
     floor: int = BEGINNING
-    archived_only: bool = False
+    archived_as: str = "true"
 
     @property
     def cost(self) -> float:
@@ -176,10 +177,8 @@ class Plan:
 
     @property
     def archived(self) -> str | None:
-        """Archived records are included and marked."""
-        if not self.resource.archived:
-            return None
-        return "only" if self.archived_only else "true"
+        """What is asked for of archived records; ``None`` where the resource has none."""
+        return self.archived_as if self.resource.archived else None
 
 
 def make_plan(job: Job, window: Window, state: Mapping[str, Any]) -> Plan:
@@ -202,7 +201,8 @@ def key_of(plan: Plan) -> str | None:
 
 def _plan(job: Job, window: Window, state: Mapping[str, Any]) -> Plan:
     resource, filters = job.resource, dict(job.filters)
-    plan = Plan(resource, filters, job.relations)
+    archived = _archived_as(filters.pop("archived", None)) if resource.archived else "true"
+    plan = Plan(resource, filters, job.relations, archived_as=archived)
     match resource.strategy:
         case Strategy.PERIOD:
             start = window.start or window.end - FIRST_PERIOD
@@ -217,6 +217,18 @@ def _plan(job: Job, window: Window, state: Mapping[str, Any]) -> Plan:
         case Strategy.PARENT if not job.whole:
             return _through(job, window)
     return plan
+
+
+def _archived_as(asked: Any) -> str:
+    """Return the API's word for a filter on the flag, which is no field to it.
+
+    :raises InvalidArgument: anything but true and false.
+    """
+    found = {"none": "true", "true": "only", "false": "false"}.get(str(asked).lower())
+    if found is None:
+        msg = f"filters: 'archived' is {asked!r}; allowed are True and False, and nothing for both"
+        raise InvalidArgument(msg, field="filters", found=asked, allowed=(True, False))
+    return found
 
 
 def _append(plan: Plan, window: Window, state: Mapping[str, Any]) -> Plan:

@@ -155,4 +155,7 @@ def _summary(task: Task, document: Json, found: Found, drift: Drift, *, seconds:
         tables={name: table["rows"] for name, table in document["tables"].items()},
         bucket=client.bucket(),
         ended_at=client.server_now(),
+        schema=document["schema"],
+        commit=document["id"],
+        watermark=datetime.fromisoformat(document["watermark"]) if document["watermark"] else None,
     )

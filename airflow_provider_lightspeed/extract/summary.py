@@ -21,6 +21,9 @@ class Summary:
     :param drift: how the answers differ from the catalog, as :class:`..extract.drift.Drift` says it.
     :param tables: rows of the tables beside the resource's own one.
     :param swept: records found ``deleted`` and ``archived_unseen``; empty if nobody looked.
+    :param schema: names the files' schema; equal for files that can be united.
+    :param commit: the commit's id; the manifest says which files are its own.
+    :param watermark: the end of the window, if later runs go on from there; ``None`` for a backfill or an explicit window.
     """
 
     resource: str
@@ -39,6 +42,9 @@ class Summary:
     set_aside: Mapping[str, int]
     bucket: BucketSnapshot
     ended_at: datetime
+    schema: str
+    commit: str
+    watermark: datetime | None
     drift: Mapping[str, Any] = field(default_factory=dict)
     tables: Mapping[str, int] = field(default_factory=dict)
     swept: Mapping[str, int] = field(default_factory=dict)
@@ -55,12 +61,30 @@ class Summary:
             "seconds": round(self.seconds, 3),
             "window_start": self.window_start.isoformat() if self.window_start else None,
             "window_end": self.window_end.isoformat(),
+            "watermark": self.watermark.isoformat() if self.watermark else None,
             "manifest": self.manifest,
+            "commit": self.commit,
+            "schema": self.schema,
             "account_id": self.account_id,
             "set_aside": dict(self.set_aside),
             "drift": dict(self.drift),
             "tables": dict(self.tables),
             "swept": dict(self.swept),
+        }
+
+    def as_event(self) -> dict[str, Any]:
+        """Return what the asset event of this extract holds, as plain JSON values."""
+        facts = self.as_xcom()
+        kept = (
+            "rows", "bytes", "files", "window_start", "window_end", "watermark", "schema", "drips", "requests",
+            "manifest", "commit", "tables", "drift", "swept",
+        )  # fmt: skip
+        return {name: facts[name] for name in kept} | {
+            # The Lightspeed page shows the account's bucket as the newest extract left it.
+            "bucket_level": round(self.bucket.level, 2),
+            "bucket_size": self.bucket.size,
+            "bucket_drip": self.bucket.drip,
+            "bucket_seen_at": self.ended_at.isoformat(),
         }
 
 

@@ -175,7 +175,7 @@ class _Sweep:
 
     def _plan(self, archived: str) -> Plan:
         resource = self._job.resource
-        return Plan(resource, {}, key=key_of(Plan(resource, {})), archived_only=archived == "only")
+        return Plan(resource, {}, key=key_of(Plan(resource, {})), archived_as=archived)
 
     def _listed(self, plan: Plan, low: int, high: int) -> np.ndarray:
         client, primary = self._task.client, self._job.resource.primary_key or ""

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from airflow_provider_lightspeed.client.rest import Page, RetryDetails, RSeriesClient
-    from airflow_provider_lightspeed.extract.plan import Job
+    from airflow_provider_lightspeed.extract.plan import Job, Plan
 
 log = logging.getLogger(__name__)
 
@@ -92,57 +92,95 @@ class LightspeedHook(BaseHook):
         return self.client
 
     def get_pages(
+        self, resource: str, *, relations: Sequence[str] = (), filters: Mapping[str, Any] | None = None
+    ) -> Iterator[Page]:
+        """Return the pages of a resource, archived records included, each read when it is asked for.
+
+        :param resource: the API's own name, such as ``Sale``; see ``airflow lightspeed resources``.
+        :param relations: relations to load, such as ``["SaleLines.Item"]``.
+        :param filters: field to value or condition, such as ``{"completed": True, "total": ">,100"}``.
+        :raises InvalidArgument: unknown resource, relation or filter field; before anything is sent.
+        """
+        return self._pages(self._job(resource, relations, filters))
+
+    def get_records(
+        self, resource: str, *, relations: Sequence[str] = (), filters: Mapping[str, Any] | None = None
+    ) -> Iterator[dict[str, Any]]:
+        """Return the records of a resource as the API sends them, read page by page: every scalar is text.
+
+        Arguments and errors are those of :meth:`get_pages`.
+        """
+        pages = self.get_pages(resource, relations=relations, filters=filters)
+        return (record for page in pages for record in page.records)
+
+    def get_batches(
         self,
         resource: str,
         *,
         relations: Sequence[str] = (),
         filters: Mapping[str, Any] | None = None,
-    ) -> Iterator[Page]:
-        """Yield the pages of a resource, archived records included.
+        columns: Sequence[str] | None = None,
+    ) -> pa.RecordBatchReader:
+        """Return the records of a resource as typed Arrow batches, one per page, each read when it is asked for.
 
-        :raises InvalidArgument: unknown resource, relation or filter field.
+        Types and columns are those of the operator's files; relations are nested columns. What does not fit its column is
+        in ``_extra``, and logged at the end.
+
+        :param columns: top-level columns to keep, beside ``_extra`` and where a row comes from; default all.
+        :raises InvalidArgument: as :meth:`get_pages`, or an unknown column.
         """
-        job = self._job(resource, relations, filters)
-        yield from self._pages(job)
-
-    def get_records(
-        self, resource: str, *, relations: Sequence[str] = (), filters: Mapping[str, Any] | None = None
-    ) -> Iterator[dict[str, Any]]:
-        """Yield the records of a resource as the API sends them: every scalar is text."""
-        for page in self.get_pages(resource, relations=relations, filters=filters):
-            yield from page.records
-
-    def get_arrow(
-        self, resource: str, *, relations: Sequence[str] = (), filters: Mapping[str, Any] | None = None
-    ) -> pa.Table:
-        """Return the records of a resource as a typed Arrow table; all of it is in memory."""
         import pyarrow as pa
 
         from airflow_provider_lightspeed.arrow.convert import Lineage, RecordConverter
 
-        job = self._job(resource, relations, filters)
+        job = self._job(resource, relations, filters, columns)
         client = self.get_conn()
         lineage = Lineage(client.account_id, client.server_now(), None, None)
-        converter = RecordConverter(job.resource, job.relations, lineage=lineage)
-        batches = [converter.convert(page.records) for page in self._pages(job) if page.records]
-        return pa.Table.from_batches(batches, schema=converter.schema)
+        converter = RecordConverter(job.resource, job.relations, job.selection, lineage=lineage)
+
+        def batches() -> Iterator[pa.RecordBatch]:
+            yield from (converter.convert(page.records) for page in self._pages(job) if page.records)
+            for (path, reason), count in sorted(converter.report.items()):
+                log.warning("%s.%s: %d value(s) kept in _extra: %s", job.resource.name, path, count, reason)
+
+        return pa.RecordBatchReader.from_batches(converter.schema, batches())
+
+    def get_arrow(
+        self,
+        resource: str,
+        *,
+        relations: Sequence[str] = (),
+        filters: Mapping[str, Any] | None = None,
+        columns: Sequence[str] | None = None,
+    ) -> pa.Table:
+        """Return the records of a resource as a typed Arrow table; all of it is in memory.
+
+        Without records it has the same schema and no rows. Arguments and errors are those of :meth:`get_batches`.
+        """
+        return self.get_batches(resource, relations=relations, filters=filters, columns=columns).read_all()
 
     def get_df(
-        self, resource: str, *, relations: Sequence[str] = (), filters: Mapping[str, Any] | None = None
+        self,
+        resource: str,
+        *,
+        relations: Sequence[str] = (),
+        filters: Mapping[str, Any] | None = None,
+        columns: Sequence[str] | None = None,
     ) -> pd.DataFrame:
-        """Return the records of a resource as a pandas DataFrame with Arrow-backed types (decimals stay decimals)."""
+        """Return the records of a resource as a pandas DataFrame with Arrow-backed types: decimals stay decimals.
+
+        Arguments and errors are those of :meth:`get_batches`.
+        """
         import pandas as pd
 
-        frame: pd.DataFrame = self.get_arrow(resource, relations=relations, filters=filters).to_pandas(
-            types_mapper=pd.ArrowDtype
-        )
+        table = self.get_arrow(resource, relations=relations, filters=filters, columns=columns)
+        frame: pd.DataFrame = table.to_pandas(types_mapper=pd.ArrowDtype)
         return frame
 
     def count(self, resource: str, *, filters: Mapping[str, Any] | None = None) -> int:
-        """Return how many records a resource has, archived ones included; costs 10 bucket units."""
-        job = self._job(resource, (), filters)
-        archived = "true" if job.resource.archived else None
-        return self.get_conn().count(job.resource.path, filters=dict(job.filters), archived=archived)
+        """Return how many records a resource has, archived ones included unless filtered; costs 10 bucket units."""
+        plan = self._plan(self._job(resource, (), filters))
+        return self.get_conn().count(plan.resource.path, filters=plan.filters, archived=plan.archived)
 
     def test_connection(self) -> tuple[bool, str]:
         """Say whether the stored grant reads the account.
@@ -167,18 +205,26 @@ class LightspeedHook(BaseHook):
         return {"generation": kept.generation, "expires_at": kept.expires_at.isoformat(), "lapses_at": lapses_at}
 
     @staticmethod
-    def _job(resource: str, relations: Sequence[str], filters: Mapping[str, Any] | None) -> Job:
+    def _job(
+        resource: str,
+        relations: Sequence[str],
+        filters: Mapping[str, Any] | None,
+        columns: Sequence[str] | None = None,
+    ) -> Job:
         from airflow_provider_lightspeed.extract.plan import Job
 
-        return Job.of(resource, mode="full", relations=relations, filters=filters)
+        return Job.of(resource, mode="full", relations=relations, filters=filters, columns=columns)
 
     def _pages(self, job: Job) -> Iterator[Page]:
         from airflow_provider_lightspeed.extract.pages import read_pages
+
+        yield from read_pages(self.get_conn(), self._plan(job))
+
+    def _plan(self, job: Job) -> Plan:
         from airflow_provider_lightspeed.extract.plan import make_plan
         from airflow_provider_lightspeed.extract.window import SETTLE, Window
 
-        client = self.get_conn()
-        yield from read_pages(client, make_plan(job, Window(None, client.server_now() + SETTLE), {}))
+        return make_plan(job, Window(None, self.get_conn().server_now() + SETTLE), {})
 
 
 class _Log:

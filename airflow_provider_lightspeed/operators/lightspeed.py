@@ -5,13 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from airflow_provider_lightspeed.compat import (
+    AIRFLOW_V_3_0_PLUS,
     AirflowFailException,
     AirflowSkipException,
+    AssetAlias,
     BaseOperator,
     ObjectStoragePath,
+    asset_page,
     conf,
     datetime_trigger,
     hash_salt,
@@ -25,11 +29,15 @@ from airflow_provider_lightspeed.exceptions import (
     SchemaDrift,
     SweepAborted,
 )
+from airflow_provider_lightspeed.links.lightspeed import DatasetLink, LightspeedLink
 
 if TYPE_CHECKING:
+    from airflow.providers.openlineage.extractors import OperatorLineage
+
     from airflow_provider_lightspeed.extract.pause import Paused, PausePolicy
-    from airflow_provider_lightspeed.extract.summary import Progress, Summary
+    from airflow_provider_lightspeed.extract.summary import Progress
     from airflow_provider_lightspeed.extract.window import RunFacts
+    from airflow_provider_lightspeed.operators.outcome import Outcome
 
 #: Seconds between two progress lines of the task log.
 LOG_SECONDS = 10.0
@@ -66,7 +74,9 @@ class LightspeedToParquetOperator(BaseOperator):
     :param max_parallel_requests: requests at a time at most; as many are used as the account's rate limit has room for.
     :param deferrable: give the worker slot back while the rate limit's bucket drains, and go on when it has room; needs
         a triggerer. Default: ``[operators] default_deferrable``.
-    :returns: (XCom) ``resource, rows, files, bytes, drips, requests, seconds, window_start, window_end, manifest``.
+    :returns: (XCom) ``resource, rows, files, bytes, drips, requests, seconds, window_start, window_end, watermark,
+        manifest, commit, schema, account_id, set_aside``; what the asset events, OpenLineage and the links hold says
+        docs/lineage.md.
     :raises AirflowFailException: retrying cannot help: a wrong argument, or the grant needs a person.
     :raises AirflowSkipException: everything up to now has been read.
     """
@@ -79,6 +89,10 @@ class LightspeedToParquetOperator(BaseOperator):
         ("filters", "relations", "columns", "exclude_columns", "hash_columns"), "json"
     )
     ui_color = "#e8f0e4"
+    operator_extra_links = (DatasetLink(), LightspeedLink())
+    #: Set when the extract is committed, and asked for afterwards, in the same process: by OpenLineage and the links.
+    _outcome: Outcome | None = None
+    _links: Mapping[str, str] = MappingProxyType({})
 
     def __init__(
         self,
@@ -156,7 +170,7 @@ class LightspeedToParquetOperator(BaseOperator):
         from airflow_provider_lightspeed.extract.window import NothingToRead
 
         try:
-            summary = self._extract(context, PausePolicy(start_up or START_UP) if self.deferrable else None)
+            outcome = self._extract(context, PausePolicy(start_up or START_UP) if self.deferrable else None)
         except Paused as paused:
             self._defer(paused, began, drips, requests)
         except NothingToRead as nothing:
@@ -165,9 +179,12 @@ class LightspeedToParquetOperator(BaseOperator):
             _fail(error)
         seconds = (datetime.now(UTC) - began).total_seconds()
         summary = replace(
-            summary, drips=summary.drips + drips, requests=summary.requests + requests, seconds=max(seconds, 0.0)
+            outcome.summary,
+            drips=outcome.summary.drips + drips,
+            requests=outcome.summary.requests + requests,
+            seconds=max(seconds, 0.0),
         )
-        self._emit(context, summary)
+        self._tell(context, replace(outcome, summary=summary))
         self.log.info(
             "%s: %d rows in %d file(s), %.1f s, %d requests, %.1f drips; manifest %s",
             summary.resource, summary.rows, summary.files, summary.seconds, summary.requests, summary.drips, summary.manifest,
@@ -189,12 +206,14 @@ class LightspeedToParquetOperator(BaseOperator):
         )
         raise AssertionError("defer() always raises")
 
-    def _extract(self, context: Mapping[str, Any], pause: PausePolicy | None) -> Summary:
+    def _extract(self, context: Mapping[str, Any], pause: PausePolicy | None) -> Outcome:
         from airflow_provider_lightspeed.extract.plan import Job
         from airflow_provider_lightspeed.extract.run import extract
         from airflow_provider_lightspeed.extract.storage import Storage
         from airflow_provider_lightspeed.extract.summary import Paced
         from airflow_provider_lightspeed.hooks.lightspeed import LightspeedHook
+        from airflow_provider_lightspeed.links.location import Location
+        from airflow_provider_lightspeed.operators.outcome import Outcome
 
         job = Job.of(
             self.resource,
@@ -212,8 +231,9 @@ class LightspeedToParquetOperator(BaseOperator):
         run = self._run_facts(context)
         target = ObjectStoragePath(self.path)
         instance = context["ti"]
-        return extract(
-            LightspeedHook(self.lightspeed_conn_id).get_conn(),
+        client = LightspeedHook(self.lightspeed_conn_id).get_conn()
+        summary = extract(
+            client,
             Storage(target.fs, target.path),
             job,
             run,
@@ -224,6 +244,7 @@ class LightspeedToParquetOperator(BaseOperator):
             pause=pause,
             sweep_every=self.detect_deletes_every if self.detect_deletes else None,
         )
+        return Outcome(job, client.url(job.resource.path), Location.of(target, job.resource.name), summary)
 
     def _run_facts(self, context: Mapping[str, Any]) -> RunFacts:
         from airflow_provider_lightspeed.extract.window import RunFacts, moment_of
@@ -252,24 +273,39 @@ class LightspeedToParquetOperator(BaseOperator):
             progress.bucket_level, progress.bucket_size, progress.outlook(),
         )  # fmt: skip
 
-    def _emit(self, context: Mapping[str, Any], summary: Summary) -> None:
-        """Raise an asset event through every alias among the outlets; outlets of mapped tasks cannot be set later."""
+    def _tell(self, context: Mapping[str, Any], outcome: Outcome) -> None:
+        """Raise the asset events, and keep what OpenLineage and the links ask for when the task has ended."""
         from airflow_provider_lightspeed.assets import resource_asset
-        from airflow_provider_lightspeed.compat import AssetAlias
 
-        facts = {
-            "rows": summary.rows,
-            "bytes": summary.bytes,
-            "watermark": summary.window_end.isoformat(),
-            "manifest": summary.manifest,
-            # The Lightspeed page shows the account's bucket as the newest extract left it.
-            "bucket_level": round(summary.bucket.level, 2),
-            "bucket_size": summary.bucket.size,
-            "bucket_drip": summary.bucket.drip,
-            "bucket_seen_at": summary.ended_at.isoformat(),
+        aliases = [outlet for outlet in self.outlets or () if isinstance(outlet, AssetAlias)]
+        asset = resource_asset(outcome.summary.account_id, outcome.summary.resource)
+        # Outlets of a mapped task cannot be set later: an alias is what stands for an asset known only now.
+        for alias in aliases:
+            context["outlet_events"][alias].add(asset, extra=outcome.summary.as_event())
+        self._outcome = outcome
+        self._links = {
+            DatasetLink.xcom_key: outcome.location.console or (asset_page(asset) if aliases else ""),
+            LightspeedLink.xcom_key: outcome.job.resource.docs_url,
         }
-        for alias in (outlet for outlet in self.outlets or () if isinstance(outlet, AssetAlias)):
-            context["outlet_events"][alias].add(resource_asset(summary.account_id, summary.resource), extra=facts)
+        if not AIRFLOW_V_3_0_PLUS:  # there, who asks for a link is another process, which has the XComs only
+            for key, link in self._links.items():
+                context["ti"].xcom_push(key=key, value=link)
+
+    def get_openlineage_facets_on_complete(self, task_instance: Any) -> OperatorLineage[Any, Any]:
+        """Return what OpenLineage is told: source, dataset, their columns, and what was written.
+
+        Airflow's OpenLineage provider calls it in the process that ran the task, when the task has ended.
+
+        :param task_instance: not needed.
+        """
+        from airflow.providers.openlineage.extractors import OperatorLineage
+
+        del task_instance
+        if self._outcome is None:
+            return OperatorLineage()
+        from airflow_provider_lightspeed.operators.openlineage import lineage_of
+
+        return lineage_of(self._outcome)
 
 
 def _fail(error: LightspeedError) -> NoReturn:

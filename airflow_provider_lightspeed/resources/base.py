@@ -9,6 +9,9 @@ from typing import Final
 
 from airflow_provider_lightspeed.exceptions import InvalidArgument, unknown
 
+#: The pages of Lightspeed's documentation lie below.
+DOCS_URL: Final = "https://developers.lightspeedhq.com/retail/endpoints"
+
 
 class FieldType(StrEnum):
     """What a field holds, by the documentation and the samples."""
@@ -156,6 +159,15 @@ class Resource:
     scopes: tuple[str, ...] = ()
     deprecated: bool = False
     docs: str = ""
+
+    @property
+    def docs_url(self) -> str:
+        """The page of Lightspeed's documentation; its address is spelled as the resource or its path is, case included."""
+        page = self.docs.rpartition("/")[2]
+        path = "-".join(part for part in self.path.split("/") if part and not part.startswith("{"))
+        # The one path whose page is spelled otherwise.
+        spellings = (self.name, path.replace("WorkOrder", "Workorder"))
+        return f"{DOCS_URL}/{next((found for found in spellings if found.lower() == page), page)}/"
 
     def check_relations(self, names: Iterable[str]) -> tuple[str, ...]:
         """Return the relations to load, with the parents of dotted names, in catalog order.

@@ -16,7 +16,7 @@ from airflow_provider_lightspeed.auth.source import StaticTokenSource
 from airflow_provider_lightspeed.auth.token import Token
 from airflow_provider_lightspeed.client.rest import RSeriesClient
 from airflow_provider_lightspeed.client.transport import RequestsTransport
-from airflow_provider_lightspeed.extract import chain, run
+from airflow_provider_lightspeed.extract import attempt, chain, run
 from airflow_provider_lightspeed.extract.plan import Job
 from airflow_provider_lightspeed.extract.storage import Storage
 from airflow_provider_lightspeed.extract.window import RunFacts
@@ -25,7 +25,7 @@ from airflow_provider_lightspeed.redact import Secret
 
 def main(order: dict[str, Any]) -> None:
     """Extract, and print the summary."""
-    for module in (chain, run):
+    for module in (chain, attempt):
         vars(module)["STORE_EVERY"] = order["store_every"]
     now = datetime.now(UTC)
     access = Secret(order["access_token"])

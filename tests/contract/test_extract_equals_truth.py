@@ -12,6 +12,7 @@ import pytest
 
 from airflow_provider_lightspeed.arrow.types import shape_of
 from airflow_provider_lightspeed.client.rest import RSeriesClient
+from airflow_provider_lightspeed.exceptions import InvalidArgument
 from airflow_provider_lightspeed.extract.plan import Job
 from airflow_provider_lightspeed.extract.run import extract
 from airflow_provider_lightspeed.extract.storage import Storage
@@ -42,8 +43,9 @@ def client(simulator: SimulatorProcess) -> RSeriesClient:
 
 def run(client: RSeriesClient, folder: Path, name: str, key: str = "run", **options: Any) -> Summary:
     """Extract a resource from the beginning of time."""
-    filters = {"description": "~,%"} if name == "CatalogSearch" else None
-    job = Job.of(name, filters=filters, **options)
+    if name == "CatalogSearch":
+        options["filters"] = {"description": "~,%"}
+    job = Job.of(name, **options)
     start = datetime(2020, 1, 1, tzinfo=UTC) if job.resource.strategy.value == "period" else None
     facts = RunFacts(start=start, end=client.server_now() + timedelta(minutes=1) if start else None)
     return extract(client, Storage.at(str(folder)), job, facts, run_key=key, attempt="1", most_chains=1)
@@ -101,3 +103,18 @@ def test_both_layouts_hold_every_hostile_value(name: str, simulator: SimulatorPr
     again = plain(shape, tables[""] if found.primary_key is None else joined(shape, tables))
     assert again == plain(shape, rows)
     assert [row["_extra"] for row in tables[""]] == [row["_extra"] for row in rows]
+
+
+@pytest.mark.parametrize("archived", [True, False, "only"])
+def test_filter_on_the_archived_flag_is_heeded(
+    archived: bool | str, simulator: SimulatorProcess, client: RSeriesClient, tmp_path: Path
+) -> None:
+    """It is no field to the API: left out, both kinds come; a wrong word is refused."""
+    if archived == "only":
+        with pytest.raises(InvalidArgument, match="filters: 'archived' is 'only'; allowed are True and False"):
+            Job.of("Item", filters={"archived": archived})
+        return
+    run(client, tmp_path, "Item", filters={"archived": archived})
+    truth = [row for row in simulator.truth("Item") if row["archived"] is archived]
+    assert_equal("Item", rows_of(tmp_path, "Item"), truth)
+    assert truth

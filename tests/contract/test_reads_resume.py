@@ -22,8 +22,8 @@ import pytest
 from airflow_provider_lightspeed.client.query import PAGE_SIZE
 from airflow_provider_lightspeed.client.rest import RSeriesClient
 from airflow_provider_lightspeed.exceptions import ServerFault, StorageError
-from airflow_provider_lightspeed.extract import chain as chain_module
 from airflow_provider_lightspeed.extract import attempt as attempt_module
+from airflow_provider_lightspeed.extract import chain as chain_module
 from airflow_provider_lightspeed.extract.commit import owner_of
 from airflow_provider_lightspeed.extract.journal import KEEP
 from airflow_provider_lightspeed.extract.pause import Paused, PausePolicy

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from airflow_provider_lightspeed.exceptions import ServerFault
-from airflow_provider_lightspeed.extract import chain as chain_module
 from airflow_provider_lightspeed.extract import attempt as attempt_module
+from airflow_provider_lightspeed.extract import chain as chain_module
 from airflow_provider_lightspeed.extract.commit import owner_of
 from airflow_provider_lightspeed.extract.plan import Job
 from airflow_provider_lightspeed.extract.run import extract

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
 from typing import Any
 
 import orjson
@@ -17,14 +18,15 @@ import s3fs
 from moto.server import ThreadedMotoServer
 
 from airflow_provider_lightspeed.exceptions import ServerFault, StorageError
+from airflow_provider_lightspeed.extract import attempt as attempt_module
 from airflow_provider_lightspeed.extract import chain
-from airflow_provider_lightspeed.extract import run as run_module
 from airflow_provider_lightspeed.extract.commit import STALE, Dataset
 from airflow_provider_lightspeed.extract.plan import Job
 from airflow_provider_lightspeed.extract.run import extract
 from airflow_provider_lightspeed.extract.storage import Storage
 from airflow_provider_lightspeed.extract.summary import Summary
 from airflow_provider_lightspeed.extract.window import RunFacts
+from airflow_provider_lightspeed.links.location import Location
 from airflow_provider_lightspeed.simulator.testing import SimulatorProcess
 from tests.fakes import client_of
 
@@ -72,6 +74,15 @@ def test_bucket_holds_what_the_account_holds(bucket: s3fs.S3FileSystem, simulato
         assert len(pd.read_parquet(file)) == rows.num_rows
 
 
+def test_bucket_at_another_endpoint_is_not_in_the_console_of_aws(bucket: s3fs.S3FileSystem) -> None:
+    """The file system itself knows where it ended up, whichever setting said so."""
+    path = SimpleNamespace(protocol="s3", path="lake/plain", fs=bucket)
+    here = Location.of(path, "Sale")
+    assert (here.namespace, here.name, here.console) == ("s3://lake", "plain/Sale", "")
+    path.fs = s3fs.S3FileSystem(key="key", secret="secret", client_kwargs={"region_name": "eu-west-1"})
+    assert Location.of(path, "Sale").console == "https://console.aws.amazon.com/s3/buckets/lake?prefix=plain/Sale/"
+
+
 def test_failed_read_publishes_nothing_and_its_retry_all(
     bucket: s3fs.S3FileSystem, simulator: SimulatorProcess
 ) -> None:
@@ -102,7 +113,7 @@ def test_retry_on_another_worker_goes_on_from_the_bucket(
 ) -> None:
     """What the first try stored is not asked for again, and gone after the commit."""
     monkeypatch.setattr(chain, "STORE_EVERY", 0.0)
-    monkeypatch.setattr(run_module, "STORE_EVERY", 0.0)
+    monkeypatch.setattr(attempt_module, "STORE_EVERY", 0.0)
     simulator.faults({"action": "status", "status": 500, "path": "/Sale", "nth": 3, "count": 1})
     with pytest.raises(ServerFault):
         run(simulator, bucket, "lake/resumed", attempts=1)

@@ -75,9 +75,12 @@ def deployment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]
     folder = tmp_path_factory.mktemp("deployment")
     shutil.copytree(ROOT / "tests" / "system" / "dags", folder / "dags")
     shutil.copy(ROOT / "dags" / f"{DAILY}.py", folder / "dags")
+    (folder / "lineage").mkdir()
+    transport = {"type": "file", "log_file_path": str(folder / "lineage" / "event")}
+    config = {"openlineage__transport": json.dumps(transport)}
     with (
         SimulatorProcess(sales=1_500, items=40, customers=30, days=20, no_limits=True, token_life=900) as simulator,
-        AirflowStack(folder / "airflow", folder / "dags") as stack,
+        AirflowStack(folder / "airflow", folder / "dags", config=config) as stack,
     ):
         token = consent(simulator)
         fields = simulator.connection(refresh_token=token.refresh_token.reveal())
@@ -122,6 +125,45 @@ def test_asset_events_name_account_and_resource(deployment: Deployment, daily: t
     uris = {event["uri"] for event in events}
     assert f"lightspeed://{deployment.simulator.account_id}/Sale" in uris
     assert all(event["extra"]["rows"] >= 0 and event["extra"]["watermark"] for event in events)
+
+
+def test_lineage_and_links_of_mapped_tasks(deployment: Deployment, daily: tuple[str, str]) -> None:
+    """OpenLineage hears of each task what its result says, Airflow draws its buttons, and no secret is in either."""
+    run_id, _ = daily
+    api, account = deployment.stack.api, deployment.simulator.account_id
+    tasks = api.task_instances(DAILY, run_id)
+    results = {task["map_index"]: api.xcom(DAILY, run_id, "extract", map_index=task["map_index"]) for task in tasks}
+
+    def told() -> dict[str, dict[str, Any]] | None:
+        """Return the events by the commit that they name, once all are there: a task ends before it tells."""
+        texts = [file.read_text() for file in (deployment.lake.parent / "lineage").iterdir()]
+        try:
+            events = [
+                event for event in map(json.loads, texts) if event["eventType"] == "COMPLETE" and event["outputs"]
+            ]
+        except ValueError:  # one is being written
+            return None
+        found = {event["outputs"][0]["facets"]["version"]["datasetVersion"]: event for event in events}
+        return found if found.keys() >= {result["commit"] for result in results.values()} else None
+
+    events = wait_until("all lineage events", told, timeout=60)
+    for map_index, result in results.items():
+        (source,), (dataset,) = (events[result["commit"]][side] for side in ("inputs", "outputs"))
+        assert source["name"] == f"{account}/{result['resource']}"
+        assert (dataset["namespace"], dataset["name"]) == ("file", str(deployment.lake / result["resource"]))
+        written = {
+            name: dataset["outputFacets"]["outputStatistics"][name] for name in ("rowCount", "size", "fileCount")
+        }
+        assert written == {"rowCount": result["rows"], "size": result["bytes"], "fileCount": result["files"]}
+        assert {column["name"] for column in dataset["facets"]["schema"]["fields"]} > {key_of(result["resource"])}
+        links = api.links(DAILY, run_id, "extract", map_index=map_index)
+        assert links == {
+            "Dataset": f"{deployment.stack.url}/assets?name_pattern=lightspeed%2F{account}%2F{result['resource']}",
+            "Lightspeed": f"https://developers.lightspeedhq.com/retail/endpoints/{result['resource']}/",
+        }
+    everything = json.dumps(list(events.values()))
+    assert deployment.simulator.client_secret not in everything
+    assert "eyJ" not in everything
 
 
 def test_killed_task_tried_again_leaves_one_complete_set(deployment: Deployment) -> None:
@@ -235,6 +277,7 @@ def test_no_secret_reaches_a_log(deployment: Deployment) -> None:
         (("providers", "list"), "airflow-provider-lightspeed"),
         (("providers", "get", "airflow-provider-lightspeed"), "0.1.0"),
         (("providers", "hooks"), "lightspeed"),
+        (("providers", "links"), "links.lightspeed.DatasetLink"),
         (("config", "list", "--section", "lightspeed"), "allowed_hosts"),
         (("lightspeed", "resources"), "SalePayment"),
     ],

@@ -93,7 +93,16 @@ def context() -> Callable[..., dict[str, Any]]:
     def make(
         run_id: str = "run", *, try_number: int = 1, run_type: str = "manual", conf: Any = None, **more: Any
     ) -> Any:
-        instance = SimpleNamespace(dag_id="dag", task_id="extract", run_id=run_id, map_index=-1, try_number=try_number)
+        pushed: dict[str, Any] = {}
+        instance = SimpleNamespace(
+            dag_id="dag",
+            task_id="extract",
+            run_id=run_id,
+            map_index=-1,
+            try_number=try_number,
+            pushed=pushed,
+            xcom_push=lambda key, value: pushed.update({key: value}),
+        )
         return {"ti": instance, "dag_run": SimpleNamespace(run_type=run_type, conf=conf or {}), **more}
 
     return make

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
+import pyarrow.parquet as pq
 import pytest
 
 pytest.importorskip("airflow")
 
+from airflow_provider_lightspeed.exceptions import InvalidArgument, LightspeedError
 from airflow_provider_lightspeed.hooks.lightspeed import LightspeedHook
 from airflow_provider_lightspeed.provider_info import CONN_FIELDS
 from airflow_provider_lightspeed.simulator.testing import SimulatorProcess
@@ -33,6 +36,77 @@ def test_frame_keeps_money_exact(connection: Connect) -> None:
     connection()
     total = LightspeedHook().get_df("Sale", filters={"saleID": 1})["total"]
     assert all(isinstance(value, Decimal) for value in total)
+
+
+def test_table_has_the_columns_of_the_operators_files(connection: Connect, tmp_path: Path, context: Any) -> None:
+    """Names, types and relations alike, so that code written for one reads the other."""
+    from airflow_provider_lightspeed.operators.lightspeed import LightspeedToParquetOperator
+
+    connection()
+    options: dict[str, Any] = {
+        "relations": ["SaleLines", "Customer"],
+        "columns": ["saleID", "total", "SaleLines", "Customer"],
+    }
+    table = LightspeedHook().get_arrow("Sale", **options)
+    LightspeedToParquetOperator(task_id="extract", resource="Sale", path=str(tmp_path), **options).execute(context())
+    (file,) = tmp_path.glob("Sale/*.parquet")
+    assert pq.read_schema(file).equals(table.schema)
+    assert pq.read_table(file).drop_columns(["_extracted_at", "_window_end"]).sort_by("saleID") == table.drop_columns(
+        ["_extracted_at", "_window_end"]
+    ).sort_by("saleID")
+    assert sum(len(lines) for lines in table["SaleLines"].to_pylist()) > table.num_rows
+
+
+def test_columns_are_kept_beside_what_says_where_a_row_comes_from(connection: Connect) -> None:
+    """As in files; an unknown one names the right one before anything is sent."""
+    connection()
+    frame = LightspeedHook().get_df("Item", columns=["itemID", "description"])
+    assert list(frame) == [
+        "description", "itemID", "_extra", "_account_id", "_extracted_at", "_window_start", "_window_end",
+    ]  # fmt: skip
+    with pytest.raises(InvalidArgument, match=r"columns: 'itmID'.*'itemID'"):
+        LightspeedHook().get_df("Item", columns=["itmID"])
+
+
+def test_nothing_found_is_an_empty_frame_with_all_columns_and_types(connection: Connect) -> None:
+    """Code behind it needs no case of its own."""
+    connection()
+    hook = LightspeedHook()
+    empty = hook.get_df("Sale", filters={"saleID": 0}, relations=["SaleLines"])
+    some = hook.get_df("Sale", filters={"saleID": 1}, relations=["SaleLines"])
+    assert (len(empty), len(some)) == (0, 1)
+    assert list(empty.dtypes.items()) == list(some.dtypes.items())
+
+
+def test_batches_are_read_one_by_one(connection: Connect, simulator: SimulatorProcess) -> None:
+    """Who stops early has paid for what was read and no more; the schema is known before the first page."""
+    connection()
+    reader = LightspeedHook().get_batches("Sale", columns=["saleID"])
+    assert "saleID" in reader.schema.names
+    assert _lists(simulator) == []
+    assert reader.read_next_batch().num_rows == 100
+    assert len(_lists(simulator)) == 1
+
+
+def test_error_of_a_later_page_stays_what_it_is(connection: Connect, simulator: SimulatorProcess) -> None:
+    """A task can tell a fault of the server from the others, and never takes half of the rows for all."""
+    connection()
+    simulator.faults({"action": "status", "status": 404, "path": "/Sale", "after": 1, "count": 100})
+    with pytest.raises(LightspeedError, match="404"):
+        LightspeedHook().get_df("Sale")
+
+
+def _lists(simulator: SimulatorProcess) -> list[str]:
+    return [entry["path"] for entry in simulator.audit("api")["requests"] if "/Sale.json" in entry["path"]]
+
+
+@pytest.mark.parametrize("read", ["get_pages", "get_records", "get_batches", "get_arrow", "get_df"])
+def test_wrong_name_is_an_error_of_the_call(read: str, connection: Connect, simulator: SimulatorProcess) -> None:
+    """Not of whoever iterates later; nothing is sent."""
+    connection()
+    with pytest.raises(InvalidArgument, match="Did you mean 'Sale'"):
+        getattr(LightspeedHook(), read)("Sales")
+    assert simulator.audit("api")["requests"] == []
 
 
 def test_connection_test_names_the_account(connection: Connect) -> None:

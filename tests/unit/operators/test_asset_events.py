@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -24,31 +25,53 @@ else:
     from airflow.utils.context import OutletEventAccessors
 
 
-def emitted(context: Callable[..., dict[str, Any]], path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Extract sales with an alias among the outlets; return the summary and the extra of the one event, which is of the account's sales."""
-    alias, events = AssetAlias("sales"), OutletEventAccessors()
-    task = LightspeedToParquetOperator(task_id="extract", resource="Sale", path=str(path), outlets=[alias])
-    summary = task.execute(context(outlet_events=events))
-    accessor: Any = events[alias]
+def events_of(accessor: Any) -> list[tuple[str, dict[str, Any]]]:
+    """Return URI and extra of the events that were raised through an alias."""
     if AIRFLOW_V_3_0_PLUS:
-        (event,) = accessor.asset_alias_events
-        uri, extra = event.dest_asset_key.uri, event.extra
-    else:
-        (old,) = accessor.dataset_alias_events
-        uri, extra = old["dest_dataset_uri"], old["extra"]
-    assert uri == f"lightspeed://{summary['account_id']}/Sale"
+        return [(event.dest_asset_key.uri, event.extra) for event in accessor.asset_alias_events]
+    return [(event["dest_dataset_uri"], event["extra"]) for event in accessor.dataset_alias_events]
+
+
+def emitted(context: Callable[..., dict[str, Any]], path: Path, **facts: Any) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Extract sales with two aliases among the outlets; return the summary and the extra, which both have, of the account's sales."""
+    aliases, events = [AssetAlias("sales"), AssetAlias("lake")], OutletEventAccessors()
+    task = LightspeedToParquetOperator(task_id="extract", resource="Sale", path=str(path), outlets=aliases)
+    summary = task.execute(context(outlet_events=events, **facts))
+    ((uri, extra),), ((again, same),) = (events_of(events[alias]) for alias in aliases)
+    assert uri == again == f"lightspeed://{summary['account_id']}/Sale"
+    assert extra == same
     return summary, extra
 
 
 def test_event_says_what_was_committed(
     connection: Callable[..., str], context: Callable[..., dict[str, Any]], tmp_path: Path
 ) -> None:
-    """Rows, size, watermark and manifest are the summary's."""
+    """The summary's facts, as plain JSON, and those of the commit that the manifest has by that id."""
     connection()
     summary, extra = emitted(context, tmp_path)
-    assert (extra["rows"], extra["bytes"], extra["watermark"], extra["manifest"]) == (
-        summary["rows"], summary["bytes"], summary["window_end"], summary["manifest"],
+    names = (
+        "rows", "bytes", "files", "window_start", "window_end", "watermark", "schema", "drips", "requests", "manifest",
+        "commit",
     )  # fmt: skip
+    assert {name: extra[name] for name in names} == {name: summary[name] for name in names}
+    assert json.loads(json.dumps(extra)) == extra
+    found = json.loads(Path(extra["manifest"]).read_bytes())
+    (commit,) = found["commits"]
+    assert (extra["commit"], extra["schema"], extra["rows"]) == (commit["id"], commit["schema"], commit["rows"])
+    assert sum(file["bytes"] for file in commit["files"]) == extra["bytes"]
+    assert extra["watermark"] == extra["window_end"] == max(found["watermarks"].values())
+
+
+def test_event_of_a_backfill_promises_no_watermark(
+    connection: Callable[..., str], context: Callable[..., dict[str, Any]], tmp_path: Path
+) -> None:
+    """Who waits for "complete up to" must not take one old day for it."""
+    connection()
+    end = datetime.now(UTC) - timedelta(days=2)
+    interval = {"data_interval_start": end - timedelta(days=1), "data_interval_end": end}
+    _, extra = emitted(context, tmp_path, run_type="backfill", **interval)
+    assert extra["watermark"] is None
+    assert extra["window_end"] == end.isoformat()
 
 
 def test_event_carries_the_bucket_as_the_extract_left_it(

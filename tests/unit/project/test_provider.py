@@ -29,7 +29,7 @@ def test_provider_metadata_satisfies_airflows_schema() -> None:
 
 
 def test_operator_module_imports_nothing_heavy() -> None:
-    """A DAG parser pays for Airflow alone: pyarrow, pandas and requests load when a task runs."""
+    """A DAG parser pays for Airflow alone: pyarrow, pandas, requests and OpenLineage load when a task runs, or never."""
     code = (
         "import json, sys; import airflow.providers.common.compat.sdk as sdk; sdk.BaseOperator, sdk.ObjectStoragePath;"
         "before = set(sys.modules); import airflow_provider_lightspeed.operators.lightspeed;"
@@ -38,7 +38,9 @@ def test_operator_module_imports_nothing_heavy() -> None:
     loaded = json.loads(
         subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.splitlines()[-1]
     )
-    assert {"pyarrow", "pandas", "requests", "orjson"}.isdisjoint(loaded)
+    assert {"pyarrow", "pandas", "requests", "orjson", "openlineage", "airflow.providers.openlineage"}.isdisjoint(
+        loaded
+    )
 
 
 def test_resources_command_lists_and_describes(capsys: pytest.CaptureFixture[str]) -> None:
