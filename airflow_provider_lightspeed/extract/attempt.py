@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Any
 
 import pyarrow as pa
 
@@ -20,6 +19,7 @@ from airflow_provider_lightspeed.extract.chain import STORE_EVERY, Report, Work
 from airflow_provider_lightspeed.extract.commit import Dataset, fingerprint
 from airflow_provider_lightspeed.extract.drift import drift_of, refuse
 from airflow_provider_lightspeed.extract.files import Files, StagedFiles
+from airflow_provider_lightspeed.extract.history import History
 from airflow_provider_lightspeed.extract.journal import Head, Journal, Segment
 from airflow_provider_lightspeed.extract.meter import Meter
 from airflow_provider_lightspeed.extract.output import Output
@@ -79,7 +79,7 @@ class Attempt:
     output: Output
     journal: Journal
     segments: list[Segment]
-    state: Mapping[str, Any]
+    history: History
     meter: Meter
     is_begun: bool
     #: Whether every batch is stored, however short the read: it will be written out of the journal.
@@ -95,13 +95,13 @@ class Attempt:
         schema = arrow_schema(job.resource, job.relations, job.selection)
         journal = Journal(task.storage, dataset.journal(task.owner))
         expected = (account, query, schema_hash(schema), f"{job.mode} {task.run.start} {task.run.end}")
-        head, segments = _stored(task, journal, expected)
+        history = dataset.history(account, query)
+        head, segments = _stored(task, journal, history, expected)
         is_begun = head is not None
         if head is None:
-            window = _window(task, account, query)
+            window = _window(task, history)
             head = Head(*expected, window, client.server_now())
-        state = dataset.state(account, query, task.owner)
-        plan = make_plan(job, head.window, state)
+        plan = make_plan(job, head.window, history.state_before(task.owner))
         if plan.key is None:
             segments = Journal.unrepeated(segments) if plan.resource.parents else []
         window = head.window
@@ -117,7 +117,7 @@ class Attempt:
             "%s: window [%s, %s), %s%s", job.resource.name, window.start, window.end, window.origin or job.mode,
             f"; {sum(found.rows for found in segments)} rows are stored already" if segments else "",
         )  # fmt: skip
-        return cls(task, plan, head, schema, output, journal, segments, state, meter, is_begun)
+        return cls(task, plan, head, schema, output, journal, segments, history, meter, is_begun)
 
     def read(self, most_chains: int, pause: PausePolicy | None) -> Found:
         """Read what is missing, and complete the staged files."""
@@ -142,7 +142,7 @@ class Attempt:
                 self._write_head()
         seen = frozenset(work.seen)
         if any(found.stored for found in self.board.slices):
-            seen |= self.task.dataset.fields(self.head.account, self.head.query)
+            seen |= self.history.fields
         return Found(files.done, earlier + reader.set_aside, self._last_key(), seen)
 
     def _staged(self, chains: int) -> StagedFiles:
@@ -220,7 +220,7 @@ class Attempt:
         task = self.task
         if self.plan.checked_field is None:
             return
-        old = task.dataset.live_files(self.head.account, self.head.query, owner=task.owner)
+        old = task.dataset.paths(self.history.live(task.owner))
         if old:
             writer = files.writer(_LAST)
             carried = Carry(task.storage, self.output, old).into(writer, files.done)
@@ -231,9 +231,9 @@ class Attempt:
 
     def _last_key(self) -> int | None:
         if self.task.job.resource.strategy is not Strategy.APPEND or self.plan.key is None:
-            return self.state.get("last_key")
+            return None
         reached = max(found.reached for found in self.board.slices)
-        return max(reached, int(self.state.get("last_key", 0))) or None
+        return max(reached, int(self.history.state_before(self.task.owner).get("last_key", 0))) or None
 
 
 def _set_aside(board: Board) -> Counter[tuple[str, str]]:
@@ -245,7 +245,9 @@ def _set_aside(board: Board) -> Counter[tuple[str, str]]:
     return counts
 
 
-def _stored(task: Task, journal: Journal, expected: tuple[str, str, str, str]) -> tuple[Head | None, list[Segment]]:
+def _stored(
+    task: Task, journal: Journal, history: History, expected: tuple[str, str, str, str]
+) -> tuple[Head | None, list[Segment]]:
     found = journal.load(task.client.server_now())
     if found is None:
         return None, []
@@ -254,13 +256,13 @@ def _stored(task: Task, journal: Journal, expected: tuple[str, str, str, str]) -
         name = task.job.resource.name
         log.info("%s: what an earlier try has stored belongs to another query; it is read afresh", name)
         return None, []
-    if task.dataset.has_committed(task.owner, head.extracted_at):
+    if history.has(task.owner, head.extracted_at):
         # A try that was thought dead went on beside the one that committed; now the run has been cleared.
         return None, []
     return head, sorted(segments, key=lambda segment: segment.after)
 
 
-def _window(task: Task, account: str, query: str) -> Window:
+def _window(task: Task, history: History) -> Window:
     client, run = task.client, task.run
     # One cheap request, so that the window is cut by the server's clock and not by this machine's.
     client.get("/Account")
@@ -269,6 +271,6 @@ def _window(task: Task, account: str, query: str) -> Window:
     return resolve_window(
         run,
         server_now=client.server_now(),
-        watermark=task.dataset.watermark(account, query),
-        committed=task.dataset.committed_by(task.owner, account, query),
+        watermark=history.watermark,
+        committed=history.window_of(task.owner),
     )

@@ -25,12 +25,12 @@ import orjson
 from airflow_provider_lightspeed.arrow.tables import MAIN
 from airflow_provider_lightspeed.exceptions import StorageError
 from airflow_provider_lightspeed.extract.files import Files
+from airflow_provider_lightspeed.extract.history import History
 from airflow_provider_lightspeed.extract.manifest import (
     FORMAT,
     Json,
     derive,
     files_by_table,
-    live_commits,
     of_table,
     superseded,
 )
@@ -138,70 +138,17 @@ class Dataset:
             raise StorageError(msg, path=name)
         return found
 
-    def watermark(self, account_id: str, query: str) -> datetime | None:
-        """Return the end of the last committed window that moves the watermark, for one account and query."""
-        marks = [
-            commit["watermark"]
-            for commit in self.commits()
-            if commit["watermark"] and (commit["account_id"], commit["query"]) == (account_id, query)
-        ]
-        return datetime.fromisoformat(max(marks)) if marks else None
+    def history(self, account_id: str, query: str) -> History:
+        """Return the commits of one account and query."""
+        mine = [found for found in self.commits() if (found["account_id"], found["query"]) == (account_id, query)]
+        return History(mine)
 
-    def state(self, account_id: str, query: str, owner: str) -> Json:
-        """Return what the newest commit before this run's own first one left to continue from."""
-        before: Json = {}
-        for commit in self.commits():
-            if (commit["account_id"], commit["query"]) != (account_id, query):
-                continue
-            if commit["owner"] == owner:
-                break
-            if commit["watermark"]:
-                before = dict(commit["state"])
-        return before
-
-    def committed_by(self, owner: str, account_id: str, query: str) -> Window | None:
-        """Return the window that this very run committed before, if it did."""
-        for commit in reversed(self.commits()):
-            if (commit["owner"], commit["account_id"], commit["query"]) == (owner, account_id, query):
-                start = commit["window_start"]
-                return Window(
-                    datetime.fromisoformat(start) if start else None,
-                    datetime.fromisoformat(commit["window_end"]),
-                    moves_watermark=bool(commit["watermark"]),
-                )
-        return None
-
-    def fields(self, account_id: str, query: str) -> frozenset[str]:
-        """Return the fields that records have had, as the newest commit says."""
-        for commit in reversed(self.commits()):
-            if (commit["account_id"], commit["query"]) == (account_id, query) and commit.get("fields"):
-                return frozenset(commit["fields"])
-        return frozenset()
-
-    def live_files(self, account_id: str, query: str, *, owner: str | None = None) -> dict[str, list[str]]:
-        """Return the paths of the live files of a query, by table.
-
-        :param owner: only those that this very run has committed.
-        """
-        found: dict[str, list[str]] = {}
-        for commit in live_commits(self.commits()):
-            if (commit["account_id"], commit["query"]) == (account_id, query) and owner in (None, commit["owner"]):
-                for table, files in files_by_table(commit).items():
-                    paths = [self._storage.path(f"{self.folder(table)}/{file['path']}") for file in files]
-                    found.setdefault(table, []).extend(paths)
-        return found
-
-    def swept_at(self, account_id: str, query: str) -> datetime | None:
-        """Return when the last sweep of a query was committed, or else its first extract; ``None``: there is neither."""
-        mine = [commit for commit in self.commits() if (commit["account_id"], commit["query"]) == (account_id, query)]
-        sweeps = [commit["committed_at"] for commit in mine if commit.get("sweep") or commit["whole"]]
-        moment = max(sweeps, default=None) or min((commit["committed_at"] for commit in mine), default=None)
-        return datetime.fromisoformat(moment) if moment else None
-
-    def has_committed(self, owner: str, extracted_at: datetime) -> bool:
-        """Whether this very run has committed the read that began at that time."""
-        began = _iso(extracted_at)
-        return any(commit["owner"] == owner and commit.get("extracted_at") == began for commit in self.commits())
+    def paths(self, files: Mapping[str, Iterable[str]]) -> dict[str, list[str]]:
+        """Return the full paths of files that a history names, by table."""
+        return {
+            table: [self._storage.path(f"{self.folder(table)}/{name}") for name in names]
+            for table, names in files.items()
+        }
 
     def folder(self, table: str = MAIN) -> str:
         """Return the folder of one of the resource's tables."""

@@ -102,7 +102,7 @@ def _read(task: Task, meter: Meter, most_chains: int, pause: PausePolicy | None)
     for (path, reason), count in sorted(found.set_aside.items()):
         log.warning("%s.%s: %d value(s) set aside: %s", task.job.resource.name, path, count, reason)
     rows = sum(file.rows for file in found.files[MAIN])
-    before = task.dataset.fields(effort.head.account, effort.head.query)
+    before = effort.history.fields
     gone = vanished(before, found.seen, rows)
     drift = drift_of(found.set_aside, vanished=gone)
     if task.job.drift == "freeze":

@@ -75,7 +75,8 @@ def sweep_due(task: Task, every: timedelta) -> bool:
         return False
     # One cheap request, so that sweeps are dated by the server's clock and not by this machine's.
     task.client.get("/Account")
-    since = task.dataset.swept_at(task.client.account_id, fingerprint(task.job.query(task.client.account_id)))
+    account = task.client.account_id
+    since = task.dataset.history(account, fingerprint(task.job.query(account))).swept_at
     return since is not None and task.client.server_now() - since >= every
 
 
@@ -139,7 +140,8 @@ class _Sweep:
         return Swept(gone, np.intersect1d(changed, known.keys))
 
     def _known(self) -> Known:
-        live = self._task.dataset.live_files(self._task.client.account_id, self._query)
+        dataset = self._task.dataset
+        live = dataset.paths(dataset.history(self._task.client.account_id, self._query).live())
         return known_of(self._task.storage, live.get(MAIN, ()), live.get(TOMBSTONES, ()), self._columns)
 
     def _archived_unseen(self, known: Known) -> np.ndarray:

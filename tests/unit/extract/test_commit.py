@@ -155,21 +155,21 @@ def test_watermark_is_of_its_account_and_query_and_backfills_do_not_move_it(lake
     lake.commit("a", end=NOON)
     lake.commit("b", end=NOON + day, query="other")
     lake.commit("c", end=NOON + 2 * day, moves=False)
-    assert lake.dataset.watermark("7", "q") == NOON
-    assert lake.dataset.watermark("7", "other") == NOON + day
-    assert lake.dataset.watermark("8", "q") is None
+    assert lake.dataset.history("7", "q").watermark == NOON
+    assert lake.dataset.history("7", "other").watermark == NOON + day
+    assert lake.dataset.history("8", "q").watermark is None
 
 
 def test_cleared_run_finds_its_own_window_and_the_state_before_it(lake: Lake) -> None:
     """So that trying again reads the same, not the time since."""
     lake.commit("a", end=NOON, state={"last_key": 10})
     lake.commit("b", end=NOON + timedelta(days=1), state={"last_key": 20})
-    assert lake.dataset.state("7", "q", "b") == {"last_key": 10}
-    assert lake.dataset.state("7", "q", "c") == {"last_key": 20}
-    window = lake.dataset.committed_by("a", "7", "q")
+    assert lake.dataset.history("7", "q").state_before("b") == {"last_key": 10}
+    assert lake.dataset.history("7", "q").state_before("c") == {"last_key": 20}
+    window = lake.dataset.history("7", "q").window_of("a")
     assert window is not None
     assert window.end == NOON
-    assert lake.dataset.committed_by("c", "7", "q") is None
+    assert lake.dataset.history("7", "q").window_of("c") is None
 
 
 @given(st.lists(st.tuples(st.sampled_from("abc"), st.booleans(), st.sampled_from("pq")), max_size=20))
