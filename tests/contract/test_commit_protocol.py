@@ -8,9 +8,10 @@ import random
 import shutil
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import orjson
@@ -68,13 +69,23 @@ class MortalStorage(Storage):
 
 
 def run(
-    shop: SimulatorProcess, folder: Path, job: Job, facts: RunFacts, key: str, attempt: int, steps: int = MANY
+    shop: SimulatorProcess,
+    folder: Path | str,
+    job: Job,
+    facts: RunFacts,
+    key: str,
+    attempt: int,
+    steps: int = MANY,
+    options: Mapping[str, Any] = MappingProxyType({}),
 ) -> bool:
-    """Extract in a process of its own; return whether it lived to the end."""
+    """Extract in a process of its own; return whether it lived to the end.
+
+    :param options: of the folder's file system.
+    """
 
     def body() -> None:
         client = client_of(shop, clock=SharedTime(shop))
-        plain = Storage.at(str(folder))
+        plain = Storage.at(str(folder), **options)
         storage = MortalStorage(plain._fs, plain.root, steps)
         try:
             extract(client, storage, job, facts, run_key=key, attempt=str(attempt), most_chains=2)
@@ -89,19 +100,28 @@ def run(
     return process.exitcode == 0
 
 
-def view(folder: Path, name: str = "Sale") -> Counter[tuple[int, Any]]:
+def view(
+    folder: Path | str, options: Mapping[str, Any] = MappingProxyType({}), name: str = "Sale"
+) -> Counter[tuple[int, Any]]:
     """Return what a reader sees at this moment: keys with their modification times, through the manifest alone."""
-    manifest = orjson.loads((folder / name / "_manifest.json").read_bytes())
+    storage = Storage.at(str(folder), **options)
+    manifest = orjson.loads(storage.read(f"{name}/_manifest.json") or b"")
     seen: Counter[tuple[int, Any]] = Counter()
     lines = 0
     for file in manifest["files"]:
-        table = pq.read_table(folder / name / file["path"], columns=["saleID", "updateTime"])
+        table = _table(storage, f"{name}/{file['path']}", ["saleID", "updateTime"])
         assert table.num_rows == file["rows"]
         seen.update(zip(table["saleID"].to_pylist(), table["updateTime"].to_pylist(), strict=True))
     for file in manifest["tables"]["SaleLines"]["files"]:
-        lines += pq.read_table(folder / f"{name}.SaleLines" / file["path"], columns=["_root_key"]).num_rows
+        lines += _table(storage, f"{name}.SaleLines/{file['path']}", ["_root_key"]).num_rows
     assert lines == manifest["tables"]["SaleLines"]["rows"]
     return seen
+
+
+def _table(storage: Storage, name: str, columns: list[str]) -> pa.Table:
+    content = storage.read(name)
+    assert content is not None, f"{name} is in the manifest, and gone"
+    return pq.read_table(pa.BufferReader(content), columns=columns)
 
 
 @pytest.fixture(scope="module")

@@ -28,6 +28,8 @@ from airflow_provider_lightspeed.extract.summary import Summary
 from airflow_provider_lightspeed.extract.window import RunFacts
 from airflow_provider_lightspeed.links.location import Location
 from airflow_provider_lightspeed.simulator.testing import SimulatorProcess
+from tests.contract.test_commit_protocol import run as run_and_die
+from tests.contract.test_commit_protocol import view
 from tests.fakes import client_of
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # the S3 server's own dependencies warn
@@ -48,7 +50,9 @@ def bucket() -> Iterator[s3fs.S3FileSystem]:
 
 @pytest.fixture(scope="module")
 def simulator() -> Iterator[SimulatorProcess]:
-    with SimulatorProcess(sales=300, items=20, customers=10, days=10, no_limits=True, grant=True) as running:
+    with SimulatorProcess(
+        sales=300, items=20, customers=10, days=10, no_limits=True, grant=True, token_life=10_000_000
+    ) as running:
         running.advance(600)
         yield running
 
@@ -132,3 +136,35 @@ def test_stale_staging_in_a_bucket_is_swept(bucket: s3fs.S3FileSystem) -> None:
     assert Dataset(storage, "Sale").sweep_stale(now) == 0
     assert Dataset(storage, "Sale").sweep_stale(now + STALE + timedelta(minutes=1)) == 1
     assert storage.names("_staging") == []
+
+
+def test_crash_before_any_step_heals_with_the_next_try(bucket: s3fs.S3FileSystem, simulator: SimulatorProcess) -> None:
+    """As on a local disk: readers see the state before or the state after, and the next try brings the latter."""
+    options = {**bucket.storage_options, "skip_instance_cache": True}
+    job = Job.of("Sale", relations=["SaleLines"], relation_layout="tables")
+    assert run_and_die(simulator, "s3://lake/base", job, RunFacts(), "first", 1, options=options)
+    before = view("s3://lake/base", options)
+    simulator.advance(3600)
+    for key in range(10, 30):
+        simulator.mutate(
+            "update", resource="Sale", key=key, fields={"ticketNumber": f"{key} again"}, at=_now(simulator)
+        )
+    simulator.advance(600)
+    bucket.copy("lake/base", "lake/whole", recursive=True)
+    assert run_and_die(simulator, "s3://lake/whole", job, RunFacts(), "second", 1, options=options)
+    after = view("s3://lake/whole", options)
+    assert after != before
+    steps, lived = 0, False
+    while not lived:
+        folder = f"s3://lake/step-{steps}"
+        bucket.copy("lake/base", folder.removeprefix("s3://"), recursive=True)
+        lived = run_and_die(simulator, folder, job, RunFacts(), "second", 1, steps, options)
+        assert view(folder, options) in (before, after), steps
+        assert run_and_die(simulator, folder, job, RunFacts(), "second", 2, options=options)
+        assert view(folder, options) == after, steps
+        steps += 6
+    assert steps > 12
+
+
+def _now(simulator: SimulatorProcess) -> str:
+    return datetime.fromtimestamp(int(simulator.advance(0)), UTC).isoformat()
