@@ -1,0 +1,1 @@
+"""From the catalog to a warehouse: tables, merges, views of what is current, and which files are still to load."""
