@@ -13,8 +13,9 @@ from typing import Final
 import pyarrow as pa
 from sqlglot import exp
 
+from airflow_provider_lightspeed.arrow.tables import ROOT_KEY
 from airflow_provider_lightspeed.warehouse.dialects import Alias, Dialect
-from airflow_provider_lightspeed.warehouse.tables import ACCOUNT, EXTRACTED_AT, ROOT_KEY, WINDOW_END, TableSpec
+from airflow_provider_lightspeed.warehouse.tables import ACCOUNT, EXTRACTED_AT, WINDOW_END, TableSpec
 
 #: Before every modification: a row without that time is older than any that has one.
 _NEVER: Final = "1900-01-01 00:00:00+00:00"

@@ -11,8 +11,9 @@ import fsspec
 import orjson
 from fsspec.implementations.local import LocalFileSystem
 
+from airflow_provider_lightspeed.arrow.tables import MAIN
 from airflow_provider_lightspeed.exceptions import StorageError
-from airflow_provider_lightspeed.extract.commit import FORMAT, live_commits
+from airflow_provider_lightspeed.extract.manifest import FORMAT, files_by_table, live_commits
 from airflow_provider_lightspeed.extract.plan import FIRST_PERIOD
 from airflow_provider_lightspeed.extract.storage import Storage
 from airflow_provider_lightspeed.resources.base import Strategy
@@ -42,7 +43,7 @@ class Load:
     :param whole: it holds everything there was, and so replaces what the warehouse has of earlier reads.
     :param extracted_at: as on its rows.
     :param days: of a report: the first and the last day it was read for.
-    :param files: by the part of the dataset they belong to; ``""``: the resource's own rows.
+    :param files: by table; the resource's own one under the empty name.
     """
 
     resource: str
@@ -110,17 +111,17 @@ def new_loads(manifest: Manifest, loaded: Collection[str] = (), *, query: str | 
     )
 
 
-def files_of(loads: Iterable[Load], relation: str = "") -> tuple[File, ...]:
-    """Return the files of one part of a dataset, in the order of the commits."""
-    return tuple(file for load in loads for file in load.files.get(relation, ()))
+def files_of(loads: Iterable[Load], table: str = MAIN) -> tuple[File, ...]:
+    """Return the files of one of the resource's tables, in the order of the commits."""
+    return tuple(file for load in loads for file in load.files.get(table, ()))
 
 
 def _load(manifest: Manifest, commit: Json) -> Load:
     start, end = commit["window_start"], datetime.fromisoformat(commit["window_end"])
     window_start = datetime.fromisoformat(start) if start else None
-    files = {"": _files(manifest.folder, commit["files"])}
-    files |= {
-        name: _files(f"{manifest.folder}.{name}", table["files"]) for name, table in commit.get("tables", {}).items()
+    files = {
+        table: _files(f"{manifest.folder}.{table}" if table else manifest.folder, found)
+        for table, found in files_by_table(commit).items()
     }
     return Load(
         resource=manifest.resource,

@@ -69,7 +69,7 @@ def add_columns(spec: TableSpec, dialect: str, existing: Sequence[str], *, moved
     """Return the statements that give a table the columns that a later release of the provider knows.
 
     :param existing: the names of the columns that the table has, in any case.
-    :param moved: fields that stood in ``_extra`` before; rows that are there get their values.
+    :param moved: fields, by the API's names, that stood in ``_extra`` before; rows that are there get their values.
     :raises InvalidArgument: an unknown dialect, or a moved field that is no column or not of a plain type.
     """
     found = dialect_named(dialect)
@@ -93,7 +93,7 @@ def current_view(
 
     :param table: default the specification's name.
     :param view: its name; default ``spec.current``. A view of child rows needs the one of their main rows.
-    :param moved: fields that stood in ``_extra`` in an earlier release; where a row has no value in the column, what
+    :param moved: fields, by the API's names, that stood in ``_extra`` in an earlier release; where a row has no value in the column, what
         ``_extra`` holds is shown.
     :raises InvalidArgument: an unknown dialect, or a moved field that is no column or not of a plain type.
     """
@@ -112,15 +112,16 @@ def current_view(
 
 
 def _moved(spec: TableSpec, dialect: Dialect, names: Sequence[str], alias: str | None) -> Mapping[str, exp.Expr]:
+    columns = {source: column for column, source in spec.sources}
     values = {}
     for name in names:
-        if name not in spec.columns:
-            raise unknown("moved", name, spec.columns, what=f"column of {spec.name}")
-        kind = spec.schema.field(name).type
+        if name not in columns or columns[name] not in spec.columns:
+            raise unknown("moved", name, columns, what=f"field of {spec.name}")
+        kind = spec.schema.field(columns[name]).type
         if pa.types.is_nested(kind):
             msg = f"moved: {name!r} of {spec.name} is not one value but a {kind}; allowed are plain columns"
             raise InvalidArgument(msg, field="moved", found=name, allowed=("plain columns",))
-        values[name] = dialect.from_extra(dialect.column(EXTRA, alias), name, kind)
+        values[columns[name]] = dialect.from_extra(dialect.column(EXTRA, alias), name, kind)
     return values
 
 

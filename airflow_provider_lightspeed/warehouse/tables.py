@@ -2,24 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import hashlib
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Final
 
 import pyarrow as pa
 
-from airflow_provider_lightspeed.arrow.types import TIMESTAMP, Selection, arrow_schema
+from airflow_provider_lightspeed.arrow.convert import Lineage
+from airflow_provider_lightspeed.arrow.tables import MAIN, PATH, ROOT_KEY, Layout
+from airflow_provider_lightspeed.arrow.types import LINEAGE, NAMINGS, TIMESTAMP, Selection, shape_of
 from airflow_provider_lightspeed.exceptions import InvalidArgument
+from airflow_provider_lightspeed.extract.output import Output
 from airflow_provider_lightspeed.resources.base import Resource, Strategy
 from airflow_provider_lightspeed.resources.catalog import resource as resource_named
 
 ACCOUNT: Final = "_account_id"
 EXTRACTED_AT: Final = "_extracted_at"
 WINDOW_END: Final = "_window_end"
-ROOT_KEY: Final = "_root_key"
-PATH: Final = "_path"
+#: The table of the keys that are gone, and its column that says why.
+TOMBSTONES: Final = "tombstones"
+REASON: Final = "_reason"
 #: The day that the rows of a report stand for.
 DAY: Final = "date"
+LONGEST_NAME: Final = 54
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +44,7 @@ class TableSpec:
     :param parents: the table of the parents that were read, where rows are current only with their parent.
     :param day: of a report: the column with the day; a later extract of a day replaces it.
     :param loads: the table of loaded commits, which says what a whole read has replaced; ``None``: no row is replaced so.
+    :param sources: pairs of a column and the API's name of what it holds.
     """
 
     name: str
@@ -50,6 +58,7 @@ class TableSpec:
     parents: TableSpec | None = None
     day: str | None = None
     loads: str | None = None
+    sources: tuple[tuple[str, str], ...] = ()
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -116,36 +125,95 @@ def tables_of(
     relations: Sequence[str] = (),
     selection: Selection = Selection(),  # noqa: B008 - frozen
     *,
+    layout: str = "nested",
     prefix: str = "",
 ) -> Tables:
     """Return the tables for an extract; arguments as given to the operator.
 
     :param resource: the API's name, such as ``Sale``.
     :param relations: those that were loaded.
+    :param selection: which columns were written, and how they are named; tables are named alike.
+    :param layout: ``nested`` or ``tables``.
     :param prefix: put before each table's name; with a dot it names the schema: ``raw.`` or ``raw.lightspeed_``.
-    :raises InvalidArgument: an unknown name.
+    :raises InvalidArgument: an unknown name, or the primary key is left out.
     """
     found = resource_named(resource) if isinstance(resource, str) else resource
-    schema = arrow_schema(found, relations, selection)
-    if found.primary_key and found.primary_key not in schema.names:
+    shape = shape_of(found, relations, selection)
+    if found.primary_key and not shape.key:
         msg = f"columns: {found.name} is merged by {found.primary_key!r}, which is left out; keep it, hashed if it must be"
-        raise InvalidArgument(msg, field="columns", found=schema.names, allowed=(found.primary_key,))
-    loads = loads_table(prefix)
-    main = TableSpec(
-        name=f"{prefix}{found.name}",
-        resource=found.name,
-        schema=schema,
-        key=(found.primary_key,) if found.primary_key else (),
-        modified=_modified(found, schema),
-        day=DAY if found.strategy is Strategy.PERIOD and DAY in schema.names else None,
-        loads=loads.name,
-    )
-    return Tables(main, loads)
+        raise InvalidArgument(
+            msg, field="columns", found=[column.name for column in shape.columns], allowed=(found.primary_key,)
+        )
+    return _Family(found, Layout(shape, layout), NAMINGS[selection.naming], prefix).tables()
 
 
-def _modified(resource: Resource, schema: pa.Schema) -> str | None:
-    """Return the column of the modification field; ``None`` if there is none that can be compared (left out, hashed)."""
-    if resource.modified_field is None:
-        return None
-    name = resource.entity.find(resource.modified_field).name
-    return name if name in schema.names and schema.field(name).type == TIMESTAMP else None
+@dataclass(frozen=True, slots=True)
+class _Family:
+    """What the tables of a resource have in common."""
+
+    resource: Resource
+    layout: Layout
+    naming: Callable[[str], str]
+    prefix: str
+
+    def tables(self) -> Tables:
+        schemas, loads = self.layout.schemas, loads_table(self.prefix)
+        main = TableSpec(
+            name=self._name(MAIN),
+            resource=self.resource.name,
+            schema=schemas[MAIN],
+            key=(self.layout.shape.key,) if self.layout.shape.key else (),
+            modified=self._modified(),
+            tombstones=self._tombstones(),
+            parents=self._parents(),
+            day=self._column(DAY) if self.resource.strategy is Strategy.PERIOD else None,
+            loads=loads.name,
+            sources=tuple((column.name, column.source) for column in self.layout.shape.columns),
+        )
+        children = tuple(
+            TableSpec(self._name(name), self.resource.name, schema, name, (ROOT_KEY, PATH), main=main)
+            for name, schema in schemas.items()
+            if name != MAIN
+        )
+        return Tables(main, loads, children)
+
+    def _name(self, table: str) -> str:
+        parts = [self.resource.name, *table.split(".")] if table else [self.resource.name]
+        above, dot, start = self.prefix.rpartition(".")
+        return f"{above}{dot}{_short(start + '__'.join(map(self.naming, parts)))}"
+
+    def _column(self, source: str) -> str | None:
+        return next((column.name for column in self.layout.shape.columns if column.source == source), None)
+
+    def _modified(self) -> str | None:
+        """Return the modification field's column; ``None`` if there is none that can be compared (left out, hashed)."""
+        if self.resource.modified_field is None:
+            return None
+        name = self._column(self.resource.entity.find(self.resource.modified_field).name)
+        return name if name and self.layout.schemas[MAIN].field(name).type == TIMESTAMP else None
+
+    def _tombstones(self) -> TableSpec | None:
+        key = self.layout.shape.key
+        if key is None:
+            return None
+        schema = pa.schema([self.layout.schemas[MAIN].field(key), pa.field(REASON, pa.string()), *LINEAGE])
+        return TableSpec(self._name(TOMBSTONES), self.resource.name, schema, TOMBSTONES, (key,))
+
+    def _parents(self) -> TableSpec | None:
+        through = self.resource.through
+        if through is None:
+            return None
+        # The lineage plays no part in which tables there are.
+        lineage = Lineage("", datetime.min.replace(tzinfo=UTC))
+        key = resource_named(through.resource).primary_key
+        parents = Output.of(self.layout, lineage, through=through.resource, key=key).parents
+        if parents is None:
+            return None
+        return TableSpec(self._name(parents.table), self.resource.name, parents.schema, parents.table, (parents.key,))
+
+
+def _short(name: str) -> str:
+    """Return a name that leaves room for ``__staging`` within Postgres' 63 bytes; it cuts longer ones off silently."""
+    if len(name) <= LONGEST_NAME:
+        return name
+    return f"{name[: LONGEST_NAME - 9]}_{hashlib.sha256(name.encode()).hexdigest()[:8]}"

@@ -60,6 +60,10 @@ def current_children(tables: Tables, reads: Sequence[Read], relation: str) -> se
     }
 
 
+def _coin(draw: st.DrawFn) -> bool:
+    return draw(st.booleans())
+
+
 @st.composite
 def sale_histories(draw: st.DrawFn) -> list[list[Read]]:
     """Make up sales that change over an hour, the reads that see them, and in which loads these come, in any order."""
@@ -77,17 +81,17 @@ def sale_histories(draw: st.DrawFn) -> list[list[Read]]:
 
 
 def _sale_read(draw: st.DrawFn, moment: int, account: str, changes: Sequence[tuple[str, int, int, int]]) -> Read:
-    is_whole: bool = draw(st.booleans())
+    is_whole = _coin(draw)
     seen: dict[int, tuple[int, int]] = {}
     for owner, key, when, lines in sorted(changes, key=lambda change: change[2]):
         if owner == account and when <= moment:
             seen[key] = when, lines
-    chosen = {key: found for key, found in seen.items() if is_whole or draw(st.booleans())}
+    chosen = {key: found for key, found in seen.items() if is_whole or _coin(draw)}
     gone = [] if is_whole else [key for key in range(1, 5) if key not in chosen and draw(st.integers(0, 3)) == 0]
     rows: list[Row] = [
         {"saleID": key, "updateTime": at(when), "order": f"{key}@{when}"} for key, (when, _) in chosen.items()
     ]
-    if rows and draw(st.booleans()):
+    if rows and _coin(draw):
         rows[0] = rows[0] | {"updateTime": None}
     hanging: list[Row] = [
         {"_root_key": key, "_path": f"SaleLines[{place}]", "_position": place}
@@ -121,7 +125,7 @@ def payment_histories(draw: st.DrawFn) -> list[list[Read]]:
 def _loads(draw: st.DrawFn, reads: list[Read]) -> list[list[Read]]:
     loads: list[list[Read]] = []
     for read in draw(st.permutations(reads)):
-        if loads and draw(st.booleans()):
+        if loads and _coin(draw):
             loads[-1].append(read)
         else:
             loads.append([read])
