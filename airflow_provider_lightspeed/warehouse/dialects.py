@@ -41,7 +41,7 @@ class Dialect:
     :param upsert: see :class:`Upsert`.
     :param nested: the type that takes any list or struct; ``None``: it has lists and structs of its own.
     :param fold: what the warehouse does to a name without quotes; names are written so that nobody has to quote them.
-    :param extra_text: SQL that reads a key of ``_extra``; ``{column}`` and ``{key}`` stand for the two.
+    :param extra_text: SQL that reads a key of ``_extra``; ``{column}``, ``{key}`` and its JSON ``{path}`` stand in it.
     :param try_cast: SQL that casts ``{text}`` to ``{type}`` and gives null where it cannot.
     :param replaces_views: ``CREATE OR REPLACE VIEW`` takes other columns than before.
     :param deletes_using: ``DELETE ... USING``; else a MERGE deletes.
@@ -125,20 +125,19 @@ class Dialect:
 
     def from_extra(self, column: exp.Expr, key: str, arrow: pa.DataType) -> exp.Expr:
         """Return what ``_extra`` holds under a key as a value of a column's type; null where it is of no such type."""
-        text: exp.Expr = self._parsed(self.extra_text, column=column, key=exp.Literal.string(key))
+        path = exp.Literal.string(f'$."{key}"')
+        text: exp.Expr = self.parsed(self.extra_text, column=column, key=exp.Literal.string(key), path=path)
         text = exp.func("NULLIF", text, exp.Literal.string(WITHHELD))
         if pa.types.is_string(arrow):
             return text
         kind = self.type(arrow)
-        return self._parsed(
+        return self.parsed(
             self.try_cast, text=text, type=kind, name=exp.Literal.string(kind.sql(dialect=self.name).lower())
         )
 
-    def _parsed(self, template: str, **parts: exp.Expr) -> exp.Expr:
+    def parsed(self, template: str, **parts: exp.Expr) -> exp.Expr:
+        """Return what the dialect's text says, the parts in their places."""
         texts = {name: part.sql(dialect=self.name) for name, part in parts.items()}
-        texts |= (
-            {"path": exp.Literal.string(f'$."{parts["key"].this}"').sql(dialect=self.name)} if "key" in parts else {}
-        )
         return parse_one(template.format(**texts), dialect=self.name)
 
 

@@ -7,6 +7,7 @@ or ``redshift``.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Final
 
 import pyarrow as pa
 from sqlglot import exp
@@ -19,6 +20,8 @@ from airflow_provider_lightspeed.warehouse.dialects import dialect as dialect_na
 from airflow_provider_lightspeed.warehouse.tables import ACCOUNT, EXTRACTED_AT, TableSpec
 
 Statements = tuple[str, ...]
+
+_DELETE_USING: Final = "DELETE FROM {target} USING {source} WHERE {met}"
 
 
 def ddl(
@@ -115,7 +118,7 @@ def _moved(spec: TableSpec, dialect: Dialect, names: Sequence[str], alias: str |
     columns = {source: column for column, source in spec.sources}
     values = {}
     for name in names:
-        if name not in columns or columns[name] not in spec.columns:
+        if not spec.has(name):
             raise unknown("moved", name, columns, what=f"field of {spec.name}")
         kind = spec.schema.field(columns[name]).type
         if pa.types.is_nested(kind):
@@ -159,9 +162,9 @@ def _delete(
     """Delete rows that a row of ``source`` (alias ``m``) meets, under a condition."""
     matches = same(dialect, on, dialect.qualifier(spec.name), "m")
     if dialect.deletes_using:
-        delete = exp.delete(dialect.table(spec.name), where=exp.and_(matches, condition) if condition else matches)
-        delete.set("using", [source.subquery("m")])
-        return delete
+        # As text, since releases of sqlglot differ in how they build it.
+        met = exp.and_(matches, condition) if condition else matches
+        return dialect.parsed(_DELETE_USING, target=dialect.table(spec.name), source=source.subquery("m"), met=met)
     when = exp.When(matched=True, condition=condition, then=exp.var("DELETE"))
     return _merge(dialect.table(spec.name), source.subquery("m"), matches, when)
 

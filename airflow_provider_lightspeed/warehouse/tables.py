@@ -15,15 +15,13 @@ from airflow_provider_lightspeed.arrow.tables import MAIN, PATH, ROOT_KEY, Layou
 from airflow_provider_lightspeed.arrow.types import LINEAGE, NAMINGS, TIMESTAMP, Selection, shape_of
 from airflow_provider_lightspeed.exceptions import InvalidArgument
 from airflow_provider_lightspeed.extract.output import Output
+from airflow_provider_lightspeed.extract.sweep import REASON, TOMBSTONES
 from airflow_provider_lightspeed.resources.base import Resource, Strategy
 from airflow_provider_lightspeed.resources.catalog import resource as resource_named
 
 ACCOUNT: Final = "_account_id"
 EXTRACTED_AT: Final = "_extracted_at"
 WINDOW_END: Final = "_window_end"
-#: The table of the keys that are gone, and its column that says why.
-TOMBSTONES: Final = "tombstones"
-REASON: Final = "_reason"
 #: The day that the rows of a report stand for.
 DAY: Final = "date"
 LONGEST_NAME: Final = 54
@@ -69,6 +67,10 @@ class TableSpec:
     def row_key(self) -> tuple[str, ...]:
         """The account, where rows have one, and the key; none if rows have no key."""
         return tuple(name for name in (ACCOUNT, *self.key) if name in self.columns) if self.key else ()
+
+    def has(self, field: str) -> bool:
+        """Whether a field, by the API's name, has a column."""
+        return any(source == field and column in self.columns for column, source in self.sources)
 
     @property
     def staging(self) -> str:
