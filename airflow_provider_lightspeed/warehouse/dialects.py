@@ -8,15 +8,10 @@ from enum import Enum
 from typing import Final
 
 import pyarrow as pa
+from sqlglot import exp, parse_one
 
 from airflow_provider_lightspeed.arrow.convert import WITHHELD
 from airflow_provider_lightspeed.exceptions import LightspeedFatalError, unknown
-
-try:
-    from sqlglot import exp, parse_one
-except ModuleNotFoundError as missing:
-    message = "SQL for warehouses needs sqlglot; install airflow-provider-lightspeed[warehouse]"
-    raise LightspeedFatalError(message) from missing
 
 Alias = str | exp.Identifier
 

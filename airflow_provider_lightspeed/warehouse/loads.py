@@ -34,6 +34,15 @@ def create_staging(tables: Tables, dialect: str) -> Statements:
     return tuple(statement for spec in tables for statement in ddl(spec, dialect, is_staging=True))
 
 
+def drop_staging(tables: Tables, dialect: str) -> Statements:
+    """Return the statements that drop the staging tables.
+
+    :raises InvalidArgument: an unknown dialect.
+    """
+    found = dialect_named(dialect)
+    return tuple(f"DROP TABLE IF EXISTS {found.sql(found.table(spec.staging))}" for spec in tables)
+
+
 def loaded(tables: Tables, dialect: str) -> str:
     """Return the query of the commits of the resource that are loaded: one column with their IDs.
 

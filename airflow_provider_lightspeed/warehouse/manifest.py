@@ -64,10 +64,22 @@ class Manifest:
 
     :param folder: the resource's folder as loaders write it: a local path, or a URL.
     :param document: what ``_manifest.json`` holds.
+    :param fs: the fsspec file system that it lies on.
     """
 
     folder: str
     document: Json
+    fs: Any
+
+    @property
+    def is_local(self) -> bool:
+        """Whether it lies on a local disk."""
+        return isinstance(self.fs, LocalFileSystem)
+
+    @property
+    def scheme(self) -> str:
+        """The scheme of its URLs."""
+        return self.folder.partition("://")[0]
 
     @property
     def resource(self) -> str:
@@ -95,7 +107,7 @@ def read_manifest(path: Any) -> Manifest:
     if document.get("format") != FORMAT:
         msg = f"path: {root}/{_NAME} is of format {document.get('format')!r}, this release reads {FORMAT}"
         raise StorageError(msg, path=root)
-    return Manifest(root if isinstance(fs, LocalFileSystem) else fs.unstrip_protocol(root), document)
+    return Manifest(root if isinstance(fs, LocalFileSystem) else fs.unstrip_protocol(root), document, fs)
 
 
 def new_loads(manifest: Manifest, loaded: Collection[str] = (), *, query: str | None = None) -> tuple[Load, ...]:

@@ -16,8 +16,7 @@ from airflow_provider_lightspeed.extract.run import extract
 from airflow_provider_lightspeed.extract.storage import Storage
 from airflow_provider_lightspeed.extract.window import RunFacts
 from airflow_provider_lightspeed.simulator.testing import SimulatorProcess
-from airflow_provider_lightspeed.warehouse.loads import create, create_staging, load, loaded
-from airflow_provider_lightspeed.warehouse.manifest import files_of, new_loads, read_manifest
+from airflow_provider_lightspeed.warehouse.clients import load_duckdb
 from airflow_provider_lightspeed.warehouse.tables import Tables, tables_of
 from tests.contract.truth import assert_equal
 from tests.fakes import client_of
@@ -40,32 +39,21 @@ class Lake:
         self.connection = duckdb.connect()
         self.connection.execute("SET TimeZone = 'UTC'")
 
-    def extract(self, name: str, **options: Any) -> None:
-        """Extract a resource up to a moment later than all that the shop has done."""
+    def extract(self, name: str, *, sweep: bool = False, **options: Any) -> None:
+        """Extract a resource up to a moment later than all that the shop has done; look for deleted records."""
         self.runs += 1
         self.simulator.advance(600)
         client, job = client_of(self.simulator), Job.of(name, **options)
         is_report = job.resource.strategy.value == "period"
         start = datetime(2020, 1, 1, tzinfo=UTC) if is_report else None
         facts = RunFacts(start=start, end=client.server_now() + timedelta(minutes=1) if start else None)
-        extract(client, Storage.at(str(self.folder)), job, facts, run_key=f"run {self.runs}", attempt="1")
+        every = timedelta() if sweep else None
+        run_key = f"run {self.runs}"
+        extract(client, Storage.at(str(self.folder)), job, facts, run_key=run_key, attempt="1", sweep_every=every)
 
     def load(self, tables: Tables) -> int:
         """Load what is new; return how many commits there were."""
-        for statement in (*create(tables, "duckdb"), *create_staging(tables, "duckdb")):
-            self.connection.execute(statement)
-        known = {commit for (commit,) in self.connection.execute(loaded(tables, "duckdb")).fetchall()}
-        loads = new_loads(read_manifest(self.folder / tables.main.resource), known)
-        for spec in tables:
-            files = [file.url for file in files_of(loads, spec.relation)]
-            if files:
-                self.connection.execute(
-                    f'INSERT INTO "{spec.staging}" BY NAME SELECT * FROM read_parquet(?, union_by_name = true)',  # noqa: S608
-                    [files],
-                )
-        for statement in load(tables, "duckdb", loads):
-            self.connection.execute(statement)
-        return len(loads)
+        return len(load_duckdb(self.connection, tables, self.folder / tables.main.resource))
 
     def rows(self, table: str) -> list[dict[str, Any]]:
         """Return a table's rows."""
@@ -117,7 +105,7 @@ def test_lines_in_a_table_of_their_own(lake: Lake) -> None:
     """Those of a sale that was changed are as they are now, others stay."""
     tables = tables_of("Sale", ["SaleLines"], Selection(naming="snake_case"), layout="tables")
     (lines,) = (spec for spec in tables if spec.relation == "SaleLines")
-    options = {"relations": ["SaleLines"], "column_naming": "snake_case", "relation_layout": "tables"}
+    options: dict[str, Any] = {"relations": ["SaleLines"], "column_naming": "snake_case", "relation_layout": "tables"}
     for sale in (3, 4, 5):
         lake.extract("Sale", **options)
         lake.load(tables)
@@ -155,3 +143,24 @@ def test_full_read_replaces_what_is_gone(lake: Lake) -> None:
     lake.extract("Item", mode="full")
     lake.load(tables)
     assert_equal("Item", lake.rows("Item"), lake.simulator.truth("Item"))
+
+
+@pytest.mark.parametrize("in_one_load", [False, True])
+def test_deleted_and_archived_without_a_trace(lake: Lake, in_one_load: bool) -> None:
+    """What a sweep finds goes, or is archived; lines of a sale that is gone go with it."""
+    options: dict[str, Any] = {"relations": ["SaleLines"], "relation_layout": "tables"}
+    tables = tables_of("Sale", ["SaleLines"], layout="tables")
+    lake.extract("Sale", **options)
+    if not in_one_load:
+        lake.load(tables)
+    lake.simulator.mutate("delete", resource="Sale", key=7)
+    old = next(sale for sale in lake.simulator.truth("Sale") if sale["saleID"] == 9)
+    unseen = {"archived": not old["archived"], "updateTime": old["updateTime"], "timeStamp": old["timeStamp"]}
+    lake.simulator.mutate("update", resource="Sale", key=9, fields=unseen)
+    lake.change()
+    lake.extract("Sale", sweep=True, **options)
+    lake.load(tables)
+    rows = lake.rows("Sale")
+    assert 7 not in {row["saleID"] for row in rows}
+    assert_equal("Sale", rows, lake.simulator.truth("Sale"))
+    assert {row["_root_key"] for row in lake.rows("Sale__SaleLines")} <= {row["saleID"] for row in rows}

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from decimal import Decimal
+from pathlib import Path
 
+import fsspec
 import pytest
 from hypothesis import HealthCheck, given, settings
 
 from airflow_provider_lightspeed.arrow.types import Selection
+from airflow_provider_lightspeed.warehouse.clients import load_postgres
 from airflow_provider_lightspeed.warehouse.loads import create, create_staging, load, loaded
 from airflow_provider_lightspeed.warehouse.statements import add_columns, current_view, merge
 from airflow_provider_lightspeed.warehouse.tables import tables_of
+from tests.lake import publish
 from tests.unit.warehouse.checks import Both, Loads, check_payments, check_sales
 from tests.unit.warehouse.model import payment_histories, sale_histories
 from tests.unit.warehouse.specs import label_tables, payment_tables, report_tables, sale_tables
@@ -78,6 +82,31 @@ def test_a_commit_that_another_load_has_just_noted_is_refused(warehouse: Postgre
     warehouse.run(["ROLLBACK"])
     assert warehouse.rows("SELECT saleID FROM sale") == [(1,)]
     assert warehouse.rows(loaded(tables, "postgres")) == [("a",)]
+
+
+@pytest.mark.parametrize("driver", ["psycopg2", "psycopg"])
+def test_loads_what_is_new_in_one_transaction(warehouse: PostgresWarehouse, driver: str, tmp_path: Path) -> None:
+    """With either driver; a load that fails leaves neither rows, nor the note, nor staging tables."""
+    tables, fs = sale_tables(), fsspec.filesystem("file")
+    line = {"_root_key": 1, "_path": "SaleLines[0]", "_position": 0, "saleLineID": 11}
+    first = Read("a", 10, {"": [{"saleID": 1, "updateTime": at(1)}, {"saleID": 2}], "SaleLines": [line]})
+    second = Read("b", 20, {"": [{"saleID": 1, "updateTime": at(12)}], "tombstones": [{"saleID": 2}]})
+    connection = pytest.importorskip(driver).connect(warehouse.uri)
+    folder = publish(fs, str(tmp_path), tables, [first])
+    assert [load.commit for load in load_postgres(connection, tables, folder)] == ["a"]
+    publish(fs, str(tmp_path), tables, [first, second])
+    warehouse.run(["ALTER TABLE sale__salelines RENAME TO away"])
+    warehouse.run(["CREATE VIEW sale__salelines AS SELECT 1 AS one"])
+    with pytest.raises(connection.Error):
+        load_postgres(connection, tables, folder)
+    warehouse.run(["DROP VIEW sale__salelines", "ALTER TABLE away RENAME TO sale__salelines"])
+    assert warehouse.rows("SELECT saleid FROM sale ORDER BY 1") == [(1,), (2,)]
+    assert [load.commit for load in load_postgres(connection, tables, folder)] == ["b"]
+    assert load_postgres(connection, tables, folder) == ()
+    connection.close()
+    assert warehouse.rows("SELECT saleid, updatetime FROM sale") == [(1, at(12))]
+    assert warehouse.rows("SELECT * FROM sale__salelines") == []
+    assert warehouse.rows("SELECT 1 FROM pg_tables WHERE schemaname = 'public' AND tablename LIKE '%staging'") == []
 
 
 def test_rows_without_keys(warehouse: PostgresWarehouse) -> None:
