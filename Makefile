@@ -13,7 +13,7 @@ RIVALS := $(patsubst bench/rivals/requirements-%.txt,.venv-rivals-%/.ready,$(wil
 # own processes, browser drives Chromium.
 UNIT  := tests/unit tests/contract
 # What knows no Airflow (the core, and the simulator) is the same on 2.11; one extract of every resource is run there too.
-UNIT2 := $(filter-out $(addprefix tests/unit/,arrow auth client conftest.py extract resources simulator),$(wildcard tests/unit/*)) \
+UNIT2 := $(filter-out $(addprefix tests/unit/,arrow auth client conftest.py extract resources simulator warehouse),$(wildcard tests/unit/*)) \
          tests/contract/test_extract_equals_truth.py
 WHOLE := tests/integration tests/system
 JOBS  := -n auto --maxprocesses=4

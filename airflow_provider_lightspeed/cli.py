@@ -87,20 +87,10 @@ _CONNECTIONS: Final = Argument(("conn_id",), {"nargs": "*", "help": "connection 
 _OUTPUT: Final = Argument(
     ("-o", "--output"), {"choices": ("table", "json"), "default": "table", "help": "table (default) or json"}
 )
-_EXTRACT: Final = (
-    Argument(("resource",), {"help": "the API's own name, such as Sale; see the command resources"}),
-    Argument(
-        ("--to",),
-        {"required": True, "metavar": "PATH", "help": "folder or URL of the dataset, such as s3://conn_id@bucket/key"},
-    ),
-    Argument(("--since",), {"metavar": "TIME", "help": "start, ISO 8601 with offset; default: the last commit's end"}),
-    Argument(("--until",), {"metavar": "TIME", "help": "exclusive end, ISO 8601 with offset; default: now"}),
-    Argument(("--conn-id",), {"default": "lightspeed_default", "help": "connection ID (lightspeed_default)"}),
-    Argument(("--relations",), {"metavar": "A,B.C", "help": "relations to load, as nested columns"}),
-    Argument(
-        ("--filter",),
-        {"action": "append", "metavar": "FIELD=VALUE", "help": "a condition, such as 'total=>,100'; repeatable"},
-    ),
+_RESOURCE: Final = Argument(("resource",), {"help": "the API's own name, such as Sale; see the command resources"})
+#: What decides which tables and columns an extract has.
+_SHAPE: Final = (
+    Argument(("--relations",), {"metavar": "A,B.C", "help": "relations to load"}),
     Argument(("--columns",), {"metavar": "A,B", "help": "top-level columns to keep; default all"}),
     Argument(("--exclude-columns",), {"metavar": "A,B.C", "help": "columns to leave out, nested ones dotted"}),
     Argument(("--hash-columns",), {"metavar": "A,B.C", "help": "columns to hash, salted with [lightspeed] hash_salt"}),
@@ -116,6 +106,21 @@ _EXTRACT: Final = (
             "help": "of relations: nested columns, or tables of their own",
         },
     ),
+)
+_EXTRACT: Final = (
+    _RESOURCE,
+    Argument(
+        ("--to",),
+        {"required": True, "metavar": "PATH", "help": "folder or URL of the dataset, such as s3://conn_id@bucket/key"},
+    ),
+    Argument(("--since",), {"metavar": "TIME", "help": "start, ISO 8601 with offset; default: the last commit's end"}),
+    Argument(("--until",), {"metavar": "TIME", "help": "exclusive end, ISO 8601 with offset; default: now"}),
+    Argument(("--conn-id",), {"default": "lightspeed_default", "help": "connection ID (lightspeed_default)"}),
+    Argument(
+        ("--filter",),
+        {"action": "append", "metavar": "FIELD=VALUE", "help": "a condition, such as 'total=>,100'; repeatable"},
+    ),
+    *_SHAPE,
     Argument(
         ("--detect-deletes",),
         {"action": "store_true", "help": "look for deleted records first, and write tombstones"},
@@ -131,6 +136,34 @@ _EXTRACT: Final = (
     Argument(("--full",), {"action": "store_true", "help": "read everything and replace earlier commits"}),
     Argument(("--no-progress",), {"action": "store_true", "help": "no progress on standard error"}),
     _OUTPUT,
+)
+_SQL: Final = (
+    _RESOURCE,
+    Argument(
+        ("--dialect",),
+        {
+            "required": True,
+            "choices": ("duckdb", "postgres", "snowflake", "bigquery", "redshift"),
+            "help": "the warehouse",
+        },
+    ),
+    Argument(
+        ("--statement",),
+        {
+            "required": True,
+            "choices": ("ddl", "staging", "merge", "view"),
+            "help": "make the tables, or the staging tables; merge staging tables; make views of current rows",
+        },
+    ),
+    *_SHAPE,
+    Argument(
+        ("--prefix",),
+        {
+            "default": "",
+            "help": "of the tables' names; with a dot it names the schema, such as raw. or raw.lightspeed_",
+        },
+    ),
+    Argument(("--history",), {"action": "store_true", "help": "tables of every row ever loaded, under views"}),
 )
 _CONNECTION: Final = Argument(("conn_id",), {"help": "connection ID"})
 _YES: Final = Argument(("-y", "--yes"), {"action": "store_true", "help": "do not ask"})
@@ -163,6 +196,7 @@ COMMANDS: Final = (
         "resources:run",
         (Argument(("resource",), {"nargs": "?", "help": "a resource's name, for its fields and relations"}),),
     ),
+    Command("sql", "Print a warehouse's statements for a resource", "sql:run", _SQL),
     Command(
         "status",
         "Show tokens, owners and deadlines of Lightspeed connections",

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 
+from airflow_provider_lightspeed.commands.arguments import names
 from airflow_provider_lightspeed.commands.output import instant, size, table
 from airflow_provider_lightspeed.commands.progress import Watch, progress_of
 from airflow_provider_lightspeed.compat import AirflowNotFoundException, ObjectStoragePath, hash_salt
@@ -28,11 +29,11 @@ def run(arguments: argparse.Namespace) -> None:
     job = Job.of(
         arguments.resource,
         mode="full" if arguments.full else "incremental",
-        relations=_names(arguments.relations) or (),
+        relations=names(arguments.relations) or (),
         filters=_filters(arguments.filter or ()),
-        columns=_names(arguments.columns),
-        exclude_columns=_names(arguments.exclude_columns) or (),
-        hash_columns=_names(arguments.hash_columns) or (),
+        columns=names(arguments.columns),
+        exclude_columns=names(arguments.exclude_columns) or (),
+        hash_columns=names(arguments.hash_columns) or (),
         column_naming=arguments.naming,
         relation_layout=arguments.layout,
         schema_drift=arguments.drift,
@@ -47,10 +48,6 @@ def run(arguments: argparse.Namespace) -> None:
         _print_nothing(job, nothing, arguments.output)
     else:
         _print(summary, arguments.output)
-
-
-def _names(text: str | None) -> list[str] | None:
-    return None if text is None else [name.strip() for name in text.split(",") if name.strip()]
 
 
 def _filters(texts: Sequence[str]) -> dict[str, str]:

@@ -1,0 +1,45 @@
+"""``sql``: the statements of a warehouse for the tables that an extract with the same arguments has."""
+
+from __future__ import annotations
+
+import argparse
+
+from airflow_provider_lightspeed.arrow.types import Selection
+from airflow_provider_lightspeed.commands.arguments import names
+from airflow_provider_lightspeed.warehouse.loads import create, create_staging
+from airflow_provider_lightspeed.warehouse.moved import moved_fields
+from airflow_provider_lightspeed.warehouse.statements import Statements, current_view, merge
+from airflow_provider_lightspeed.warehouse.tables import Tables, tables_of
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Print the statements, each ended by a semicolon."""
+    columns = names(arguments.columns)
+    selection = Selection(
+        None if columns is None else tuple(columns),
+        tuple(names(arguments.exclude_columns) or ()),
+        tuple(names(arguments.hash_columns) or ()),
+        arguments.naming,
+    )
+    tables = tables_of(
+        arguments.resource,
+        names(arguments.relations) or (),
+        selection,
+        layout=arguments.layout,
+        prefix=arguments.prefix,
+    )
+    print("\n\n".join(f"{statement};" for statement in _statements(tables, arguments)))
+
+
+def _statements(tables: Tables, arguments: argparse.Namespace) -> Statements:
+    dialect = arguments.dialect
+    match arguments.statement:
+        case "ddl":
+            return create(tables, dialect, keeps_history=arguments.history)
+        case "staging":
+            return create_staging(tables, dialect)
+        case "merge":
+            return tuple(statement for spec in tables for statement in merge(spec, dialect))
+    moved = moved_fields(tables.main.resource)
+    main = current_view(tables.main, dialect, moved=[name for name in moved if tables.main.has(name)])
+    return (*main, *(statement for spec in tables.children for statement in current_view(spec, dialect)))

@@ -1,0 +1,44 @@
+"""The read contract: what a merge keeps and what a view shows, against a model in plain Python, on any history."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+
+from airflow_provider_lightspeed.warehouse.dialects import DIALECTS
+from tests.unit.warehouse.checks import Both, Loads, check_payments, check_sales
+from tests.unit.warehouse.model import payment_histories, sale_histories
+from tests.unit.warehouse.specs import payment_tables, sale_tables
+from tests.warehouses import DuckWarehouse, Warehouse
+
+EXAMPLES = settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+
+
+# Postgres speaks for itself in tests/integration.
+@pytest.fixture(scope="module", params=[name for name in DIALECTS if name != "postgres"])
+def warehouse(request: pytest.FixtureRequest) -> Warehouse:
+    return DuckWarehouse(request.param)
+
+
+@pytest.fixture(scope="module")
+def sales(warehouse: Warehouse) -> Both:
+    return Both.of(warehouse, sale_tables())
+
+
+@pytest.fixture(scope="module")
+def payments(warehouse: Warehouse) -> Both:
+    return Both.of(warehouse, payment_tables())
+
+
+@given(loads=sale_histories())
+@EXAMPLES
+def test_sales_with_lines_and_tombstones(sales: Both, loads: Loads) -> None:
+    """Newest version by key, less what is gone or replaced, with the lines of that version: in any order of loads."""
+    check_sales(sales, loads)
+
+
+@given(loads=payment_histories())
+@EXAMPLES
+def test_payments_are_current_with_their_sale(payments: Both, loads: Loads) -> None:
+    """A payment that a later read of its sale does not have is gone."""
+    check_payments(payments, loads)
