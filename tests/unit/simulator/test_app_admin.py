@@ -104,7 +104,9 @@ def test_truth_and_mutate_reach_the_world(serve: Serve) -> None:
     sim = serve()
     assert sim.admin("GET", "truth/Sale") == [{"resource": "Sale"}]
     assert sim.admin("POST", "mutate", {"action": "sell", "count": 3}) == {"done": "sell"}
-    assert sim.world.changes == [("sell", {"count": 3})]
+    assert sim.world.done == [("sell", {"count": 3})]
+    assert sim.admin("GET", "changes") == [{"action": "sell"}]
+    assert sim.admin("GET", "changes?after=1") == []
 
 
 @pytest.mark.parametrize(
