@@ -13,7 +13,7 @@ from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from operator import attrgetter
+from itertools import takewhile
 from typing import Any, Final
 
 from airflow_provider_lightspeed.simulator.generate import Row
@@ -67,14 +67,14 @@ class Books:
 
     def changes(self, after: int = 0) -> list[Change]:
         """Return what was written since the change of that number, of the last 200,000 changes."""
-        found = list(self._log)
-        return found[bisect_left(found, after + 1, key=attrgetter("number")) :]
+        return list(takewhile(lambda change: change.number > after, reversed(self._log)))[::-1]
 
     def book(self, rows: Mapping[tuple[str, Any], Row | None], at: datetime, visible_from: datetime | None) -> None:
         """Write the rows of one transaction, by store and key; ``None`` deletes.
 
         :param visible_from: when they show. They wait for earlier changes of the same rows.
         """
+        self.settle(at)
         before = [self._ahead[place].visible_from for place in rows if place in self._ahead]
         shows = max((moment for moment in (visible_from, *before) if moment), default=None)
         self._transactions += 1
