@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 from decimal import Decimal
-from typing import Any
+from functools import cache
+from operator import itemgetter
+from typing import Any, Final
 
-from airflow_provider_lightspeed.resources.base import Strategy
+from airflow_provider_lightspeed.resources.base import FieldType, Strategy
 from airflow_provider_lightspeed.resources.catalog import resource
-from tests.contract.truth import Record, scalar_fields, shown_row, shown_truth
+from tests.contract.truth import Record, scalar_fields
 
-#: What a row shows: its own scalars, and what is nested in it. Equal for a record of the truth and its extracted row.
-Shown = tuple[tuple[str, ...], tuple[Any, ...]]
+#: What a row shows: its own scalars, and what is nested in it. Equal for a record of the truth and its extracted row:
+#: amounts are equal whatever their scale, moments whatever their zone.
+Shown = tuple[tuple[Any, ...], tuple[Any, ...]]
 #: Not part of what a sale shows: payments are archived without their sale's being touched.
 UNTOUCHED = "archived"
 NESTED = {"Sale": ("SaleLine", "SalePayment")}
@@ -98,21 +101,21 @@ class History:
     def place(self, name: str, row: Record) -> list[int]:
         """Return which states of its record an extracted row shows."""
         key = row[resource(name).primary_key or ""]
-        shown = shown_row(name, row), _inside_row(name, row)
+        shown = _values(name, nested=False)(row), _inside_row(name, row)
         return self._places[name].get((key, shown), [])
 
     def scalars(self, name: str, row: Record) -> bool:
         """Whether an extracted row shows the scalars of a state, whatever is nested in it."""
         states = self.states[name].get(row[resource(name).primary_key or ""], ())
-        return shown_row(name, row) in {state.shown[0] for state in states if state.shown}
+        return _values(name, nested=False)(row) in {state.shown[0] for state in states if state.shown}
 
     def difference(self, name: str, row: Record) -> str:
         """Return what an extracted row shows that the nearest state of its record does not."""
-        shown = shown_row(name, row), _inside_row(name, row)
+        shown = _values(name, nested=False)(row), _inside_row(name, row)
         states = self.states[name].get(row[resource(name).primary_key or ""], ())
         if not states:
             return "no such record"
-        fields = [*(each.name for each in scalar_fields(name)), *NESTED.get(name, ("nested",))]
+        fields = [*_names(name, nested=False), *NESTED.get(name, ("nested",))]
         differences = [
             [f"{field}: {a}, not {b}" for field, a, b in zip(fields, (*shown[0], *shown[1]), (*state.shown[0], *state.shown[1])) if a != b]
             for state in states if state.shown
@@ -134,7 +137,7 @@ class History:
 
     def _add(self, name: str, row: Record, state: State) -> None:
         key = row[resource(name).primary_key or ""]
-        state.shown = shown_truth(name, row), self._inside(name, row)
+        state.shown = _true_values(name, row, nested=False), self._inside(name, row)
         states = self.states[name].setdefault(key, [])
         self._places[name][key, state.shown].append(len(states))
         states.append(state)
@@ -144,7 +147,7 @@ class History:
         if name == "Item":
             return _prices(row)
         return tuple(
-            tuple(sorted(_without(inner, shown_truth(inner, self.rows[inner][key])) for key in self._of_sale[inner][row["saleID"]]))
+            tuple(sorted(_true_values(inner, self.rows[inner][key]) for key in self._of_sale[inner][row["saleID"]]))
             for inner in NESTED.get(name, ())
             if inner in self.rows
         )  # fmt: skip
@@ -161,19 +164,51 @@ def _inside_row(name: str, row: Record) -> tuple[Any, ...]:
     if name == "Item":
         return _prices(row)
     return tuple(
-        tuple(sorted(_without(inner, shown_row(inner, each)) for each in row[f"{inner}s"] or ()))
-        for inner in NESTED.get(name, ())
+        tuple(sorted(_values(inner)(each) for each in row[f"{inner}s"] or ())) for inner in NESTED.get(name, ())
     )
 
 
-def _without(name: str, shown: tuple[str, ...]) -> tuple[str, ...]:
-    """Leave out of what a record shows what changes without its sale's being touched."""
-    if name != "SalePayment":
-        return shown
+@cache
+def _names(name: str, *, nested: bool) -> tuple[str, ...]:
+    """Return the scalar fields of a resource, the key first; nested, without what changes while the parent is untouched."""
+    key = resource(name).primary_key or ""
+    names = [each.name for each in scalar_fields(name) if each.name != key]
+    return (key, *(each for each in names if not (nested and name == "SalePayment" and each == UNTOUCHED)))
+
+
+@cache
+def _values(name: str, *, nested: bool = True) -> Callable[[Record], tuple[Any, ...]]:
+    """Return what takes the values out of an extracted row."""
+    return itemgetter(*_names(name, nested=nested))
+
+
+@cache
+def _converters(name: str, *, nested: bool) -> tuple[tuple[str, Callable[[Any], Any]], ...]:
+    types = {each.name: each.type for each in scalar_fields(name)}
+    return tuple((each, _CONVERTERS.get(types[each], _same)) for each in _names(name, nested=nested))
+
+
+def _same(value: Any) -> Any:
+    return value
+
+
+_CONVERTERS: Final[Mapping[FieldType, Callable[[Any], Any]]] = {
+    FieldType.MONEY: Decimal,
+    FieldType.FLOAT: Decimal,
+    FieldType.DATETIME: datetime.fromisoformat,
+    FieldType.DATE: date.fromisoformat,
+}
+
+
+def _true_values(name: str, row: Record, *, nested: bool = True) -> tuple[Any, ...]:
+    """Return the same of a record of the truth."""
     return tuple(
-        value for field, value in zip(scalar_fields(name), shown, strict=True) if field.name != UNTOUCHED
+        None if (value := row.get(each)) is None else convert(value)
+        for each, convert in _converters(name, nested=nested)
     )
 
 
 def _prices(row: Record) -> tuple[Any, ...]:
-    return tuple(sorted((price["useTypeID"], Decimal(price["amount"]).normalize()) for price in row.get("Prices") or ()))
+    return tuple(
+        sorted((price["useTypeID"], Decimal(price["amount"]).normalize()) for price in row.get("Prices") or ())
+    )

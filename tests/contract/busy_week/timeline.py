@@ -86,6 +86,7 @@ class Process:
         self._work = work
         self._ended = ended
         self._lives = lives
+        self._held: threading.Semaphore | None = None
 
     def start(self) -> None:
         """Begin, and run until it waits for the first time."""
@@ -116,6 +117,28 @@ class Process:
             timeline.at(moment, partial(timeline.pass_turn, turn))
             timeline.hand_back()
             turn.acquire()
+
+    def hold(self) -> None:
+        """Stand still until :meth:`go_on`; called by the process itself.
+
+        :raises Killed: it did not live to go on.
+        """
+        self._held = threading.Semaphore(0)
+        self.timeline.hand_back()
+        self._held.acquire()
+        self._check()
+
+    def go_on(self) -> None:
+        """Let a process go on that stands still."""
+        turn, self._held = self._held, None
+        assert turn is not None, "it does not stand still"
+        self.timeline.pass_turn(turn)
+
+    def kill(self) -> None:
+        """Let it do nothing more; one that stands still ends at once."""
+        self._lives = 0
+        if self._held is not None:
+            self.go_on()
 
     def _check(self) -> None:
         if self._lives is not None:

@@ -111,7 +111,11 @@ class Week:
         self._numbers = Counter[str]()
         self._labels: dict[str, str] = {}
         self.report = Report(seed)
-        sizes: dict[str, Any] = {"sales": self._plan.sales, "items": self._plan.items, "customers": self._plan.customers}
+        sizes: dict[str, Any] = {
+            "sales": self._plan.sales,
+            "items": self._plan.items,
+            "customers": self._plan.customers,
+        }
         world = World.generate(seed, **sizes, days=20, registers=2, now=START, account_id="12345")
         self._server = Server(world, self._timeline)
         self._history = History(RESOURCES)
@@ -137,8 +141,14 @@ class Week:
             for name in self._plan.resources:
                 self._begin(Run(f"{name} last", self._job(name), RunFacts()), calm=True)
             self._timeline.run(end + DAY + HOUR)
+            for name in self._plan.resources:
+                self.checker.look(name, self._timeline.now, thoroughly=True)
         report = self.report
-        report.deeds, report.checks, report.violations = self._business.done, self.checker.checks, self.checker.violations
+        report.deeds, report.checks, report.violations = (
+            self._business.done,
+            self.checker.checks,
+            self.checker.violations,
+        )
         report.accounts = [f"seed {self._seed}: {self.checker.account(each)}" for each in report.violations]
         report.seconds = time.monotonic() - began
         return report
@@ -245,7 +255,7 @@ class Week:
         outcome = "published" if error is None else type(error).__name__
         self.report.ended[outcome] += 1
         if error is None and not self.checker.holds(run.name, owner_of(run.key), attempt):
-            self._violated(Rule.COUNTED, run, f"try {attempt} of {run.key} is not in the manifest")
+            self._violated(Rule.UNCOUNTED, run, f"try {attempt} of {run.key} is not in the manifest")
         if error is not None and not isinstance(error, Killed | NothingToRead | LightspeedRetriableError):
             self._violated(Rule.CRASHED, run, f"try {attempt} of {run.key}: {_told(error)}")
         self.checker.look(run.name, now)
@@ -256,13 +266,15 @@ class Week:
             if self._plan.clears and rng.random() < 0.04:
                 self._timeline.after(rng.uniform(10, 600), partial(self._begin, run))
             elif self._plan.clears and rng.random() < 0.07:
-                self._timeline.after(rng.choice((0.2, 3, 20, 48)) * rng.uniform(0.5, 1.5) * HOUR, partial(self._begin, run))
+                self._timeline.after(
+                    rng.choice((0.2, 3, 20, 48)) * rng.uniform(0.5, 1.5) * HOUR, partial(self._begin, run)
+                )
         elif not isinstance(error, NothingToRead) and rng.random() < 0.85:
             late = rng.random() < 0.25
             self._timeline.after(rng.uniform(1, 10) * HOUR if late else rng.uniform(1, 900), partial(self._begin, run))
 
     def _violated(self, rule: Rule, run: Run, detail: str) -> None:
-        self.checker.violations.append(Violation(rule, run.name, None, self._timeline.now, detail))
+        self.checker.violate(Violation(rule, run.name, None, self._timeline.now, detail))
 
 
 def _fate(rng: random.Random) -> tuple[Weather, int | None]:
@@ -324,9 +336,13 @@ def main() -> int:
         )
         report = Week(seed, Storage.at(f"memory://week-{seed}"), plan).run()
         counts = Counter(each.rule.name for each in report.violations)
-        print(f"seed {seed}: {report.seconds:.1f} s, {report.deeds} deeds, {report.checks} checks, {dict(report.ended)}, {dict(counts)}")
+        print(
+            f"seed {seed}: {report.seconds:.1f} s, {report.deeds} deeds, {report.checks} checks, {dict(report.ended)}, {dict(counts)}"
+        )
         for rule in counts:
-            accounts = [text for each, text in zip(report.violations, report.accounts, strict=True) if each.rule.name == rule]
+            accounts = [
+                text for each, text in zip(report.violations, report.accounts, strict=True) if each.rule.name == rule
+            ]
             print("\n".join(accounts[: arguments.most]))
         wrong += len(report.violations)
     return 1 if wrong else 0
