@@ -183,7 +183,7 @@ class Checker:
     def _describe(self, commit: Json) -> str:
         run = self._labels.get(commit["owner"], commit["owner"])
         start, end = (commit["window_start"] or "the beginning")[:19], commit["window_end"][:19]
-        kind = f"whole, up to {end}" if commit["whole"] else f"[{start}, {end})"
+        kind = f"whole, up to {end}" if commit["whole"] else "sweep" if commit["sweep"] else f"[{start}, {end})"
         moves = "" if commit["watermark"] else ", moves no watermark"
         begun = commit["extracted_at"][:23]
         return f"commit {commit['sequence']} of {run} try {commit['attempt']}, begun {begun}, {kind}{moves}"
@@ -196,7 +196,8 @@ class Reach:
     :param until: all that is stamped before it has been read: the watermark, in whole seconds.
     :param since: nothing before it has been asked for.
     :param begun: when the newest read that followed the keys began.
-    :param whole: when the newest read of everything began.
+    :param whole: when the newest read of everything began, or the newest search for what is gone.
+    :param swept: when the newest search began for what is gone or was archived without a trace.
     """
 
     strategy: Strategy
@@ -204,16 +205,24 @@ class Reach:
     since: float
     begun: float
     whole: float
+    swept: float
 
     @classmethod
     def of(cls, found: Resource, watermark: str, manifest: Json) -> Reach:
         """Return the reach that the manifest's commits give."""
         moving = [commit for commit in manifest["commits"] if commit["watermark"]]
         starts = [_epoch(commit["window_start"]) for commit in moving]
+        begun = [_epoch(commit["extracted_at"]) for commit in moving]
         wholes = [_epoch(commit["extracted_at"]) for commit in manifest["commits"] if commit["whole"]]
-        begun = max((_epoch(commit["extracted_at"]) for commit in moving), default=0.0)
-        until, since = float(int(_epoch(watermark))), min(starts, default=float("inf"))
-        return cls(found.strategy, until, since, begun, max(wholes, default=0.0))
+        sweeps = [_epoch(commit["extracted_at"]) for commit in manifest["commits"] if commit["sweep"]]
+        return cls(
+            found.strategy,
+            until=float(int(_epoch(watermark))),
+            since=min(starts, default=float("inf")),
+            begun=max(begun, default=0.0),
+            whole=max((*wholes, *sweeps), default=0.0),
+            swept=max(sweeps, default=0.0),
+        )
 
     def wrongs(
         self, states: list[State], moves: list[State], *, now: int | None, last: int | None, moment: float
@@ -257,7 +266,11 @@ class Reach:
             if self.strategy is Strategy.APPEND:
                 if state.seen_from <= self.begun:
                     return place
-            elif state.stamp is not None and self.since <= state.stamp < self.until:
+            elif state.stamp is None:
+                # Archived while its sale was not touched.
+                if state.seen_from < self.swept:
+                    return place
+            elif self.since <= state.stamp < self.until:
                 return place
         return None
 

@@ -21,6 +21,7 @@ from tests.contract.busy_week.timeline import Killed, Process, Timeline, WorkerC
 from tests.contract.busy_week.week import START
 from tests.contract.busy_week.wire import HOST, Server, Weather, Wire, WornStorage
 
+
 class Scene:
     """One shop and one place for its datasets.
 
@@ -71,6 +72,7 @@ class Scene:
         facts: RunFacts | None = None,
         until: int | str | None = None,
         latency: float = 0.4,
+        sweep_every: timedelta | None = None,
     ) -> Process:
         """Begin an extract, or the next try of one.
 
@@ -88,8 +90,9 @@ class Scene:
             client = RSeriesClient(host=HOST, tokens=self._server.tokens, transport=transport, clock=clock)
             storage = _HeldStorage(self._storage, process, until if isinstance(until, str) else None)
             extract(
-                client, storage, job, facts or RunFacts(), run_key=key, attempt=str(attempt), clock=clock, most_chains=1
-            )
+                client, storage, job, facts or RunFacts(), run_key=key, attempt=str(attempt), clock=clock, most_chains=1,
+                sweep_every=sweep_every,
+            )  # fmt: skip
 
         process = Process(self.timeline, work, partial(self._ended, name))
         process.start()
@@ -106,9 +109,9 @@ class Scene:
         run.kill()
         self.timeline.run(self.timeline.now)
 
-    def read(self, name: str, key: str, *, mode: str = "incremental", facts: RunFacts | None = None) -> None:
+    def read(self, name: str, key: str, **options: Any) -> None:
         """Run an extract to its end."""
-        self.begin(name, key, mode=mode, facts=facts)
+        self.begin(name, key, **options)
 
     def _ended(self, name: str, error: BaseException | None) -> None:
         if error is not None and not isinstance(error, Killed):

@@ -19,12 +19,13 @@ from functools import partial
 from typing import Any, Final
 
 from airflow_provider_lightspeed.client.rest import RSeriesClient
-from airflow_provider_lightspeed.exceptions import LightspeedRetriableError
-from airflow_provider_lightspeed.extract import pages, plan, reader
+from airflow_provider_lightspeed.exceptions import LightspeedRetriableError, SweepAborted
+from airflow_provider_lightspeed.extract import differences, pages, plan, reader
 from airflow_provider_lightspeed.extract.commit import owner_of
 from airflow_provider_lightspeed.extract.plan import Job
 from airflow_provider_lightspeed.extract.run import extract
 from airflow_provider_lightspeed.extract.storage import Storage
+from airflow_provider_lightspeed.extract.sweep import sweeper_of
 from airflow_provider_lightspeed.extract.window import NothingToRead, RunFacts
 from airflow_provider_lightspeed.simulator.world import World
 from tests.contract.busy_week.check import Checker, Rule, Violation
@@ -39,8 +40,8 @@ HOUR: Final = 3_600.0
 DAY: Final = 24 * HOUR
 #: Seconds that workers' clocks are wrong.
 SKEW: Final = 180.0
-#: A small shop has few rows; so has a page, and the stretch of keys that is read again.
-SMALL: Final = {"PAGE_SIZE": 20, "TRAILING_KEYS": 100}
+#: How often deleted records are looked for, of the resources of which they are.
+SWEEP: Final = timedelta(hours=15)
 RELATIONS: Final = {"Sale": ("SaleLines", "SalePayments")}
 
 
@@ -54,6 +55,7 @@ class Plan:
     :param resources: that are extracted.
     :param clears: whether runs that have committed are run again.
     :param fulls: whether everything is read anew now and then, beside other runs.
+    :param sweeps: whether deleted records are looked for.
     :param zombies: whether a try may go on after it was taken for dead and tried again.
     """
 
@@ -65,6 +67,7 @@ class Plan:
     resources: tuple[str, ...] = RESOURCES
     clears: bool = True
     fulls: bool = True
+    sweeps: bool = True
     zombies: bool = False
 
 
@@ -123,6 +126,7 @@ class Week:
             self._history.begin(name, world.rows(name))
         self._business = Business(world, self._history, self._timeline, seed, pace=self._plan.pace)
         self.checker = Checker(self._history, storage, self._labels)
+        self._sweeps = {name for name in RESOURCES if self._plan.sweeps and self._rng.random() < 0.6}
         self._has_intervals = {name: self._rng.random() < 0.3 for name in RESOURCES}
 
     def run(self) -> Report:
@@ -217,7 +221,8 @@ class Week:
     def _begin(self, run: Run, *, calm: bool = False) -> None:
         """Start the next try of a run."""
         run.tries += 1
-        self._labels[owner_of(run.key)] = run.key
+        owner = owner_of(run.key)
+        self._labels |= {owner: run.key, sweeper_of(owner): f"{run.key}'s sweep"}
         rng = random.Random(f"{self._seed} {run.key} {run.tries}")  # noqa: S311 - made up from a seed
         weather, lives = (Weather(), None) if calm else _fate(rng)
         attempt = str(run.tries)
@@ -233,8 +238,10 @@ class Week:
                 attempts=4,
             )
             storage = WornStorage(self._storage, process)
+            sweep_every = SWEEP if run.name in self._sweeps else None
             extract(
-                client, storage, run.job, run.facts, run_key=run.key, attempt=attempt, clock=clock, most_chains=1
+                client, storage, run.job, run.facts, run_key=run.key, attempt=attempt, clock=clock, most_chains=1,
+                sweep_every=sweep_every,
             )  # fmt: skip
 
         Process(self._timeline, work, partial(self._ended, run, attempt, rng), lives=lives).start()
@@ -256,7 +263,8 @@ class Week:
         self.report.ended[outcome] += 1
         if error is None and not self.checker.holds(run.name, owner_of(run.key), attempt):
             self._violated(Rule.UNCOUNTED, run, f"try {attempt} of {run.key} is not in the manifest")
-        if error is not None and not isinstance(error, Killed | NothingToRead | LightspeedRetriableError):
+        expected = Killed | NothingToRead | LightspeedRetriableError | SweepAborted
+        if error is not None and not isinstance(error, expected):
             self._violated(Rule.CRASHED, run, f"try {attempt} of {run.key}: {_told(error)}")
         self.checker.look(run.name, now)
         if self._is_over or run.tries > 6:
@@ -299,10 +307,12 @@ def _told(error: BaseException) -> str:
 @contextmanager
 def small_world() -> Iterator[None]:
     """Shrink what is sized for large shops; and no request is spent on estimates, so that one chain reads a list."""
-    patches: list[tuple[Any, str, Any]] = [
-        (pages, "PAGE_SIZE", SMALL["PAGE_SIZE"]),
-        (plan, "TRAILING_KEYS", SMALL["TRAILING_KEYS"]),
+    patches: list[tuple[Any, str, int]] = [
+        (pages, "PAGE_SIZE", 20),
+        (plan, "TRAILING_KEYS", 100),
         (reader, "ASK_AFTER", 10**9),
+        (differences, "LIST_BELOW", 60),
+        (differences, "TAIL", 40),
     ]
     before = [(module, name, getattr(module, name)) for module, name, _ in patches]
     for module, name, value in patches:
@@ -322,6 +332,7 @@ def main() -> int:
     parser.add_argument("--only", action="append", choices=RESOURCES)
     parser.add_argument("--no-clears", action="store_true")
     parser.add_argument("--no-fulls", action="store_true")
+    parser.add_argument("--no-sweeps", action="store_true")
     parser.add_argument("--zombies", action="store_true")
     parser.add_argument("--most", type=int, default=5, help="accounts to print per seed")
     arguments = parser.parse_args()
@@ -332,6 +343,7 @@ def main() -> int:
             resources=tuple(arguments.only or RESOURCES),
             clears=not arguments.no_clears,
             fulls=not arguments.no_fulls,
+            sweeps=not arguments.no_sweeps,
             zombies=arguments.zombies,
         )
         report = Week(seed, Storage.at(f"memory://week-{seed}"), plan).run()
