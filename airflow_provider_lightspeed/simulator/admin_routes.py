@@ -177,17 +177,19 @@ class AdminRoutes:
 
     def truth(self, request: Request, body: Any) -> Any:
         """Return all rows of a resource that show by now."""
-        now = datetime.fromtimestamp(self._sim.clock.now(), UTC)
-        return self._sim.world.rows(request.path_params["resource"], now=now)
+        return self._sim.world.rows(request.path_params["resource"], now=self._now())
 
     def mutate(self, request: Request, body: Any) -> Any:
-        """Change the world."""
-        arguments = dict(body)
+        """Change the world; what is stamped with no time of its own is stamped with the clock's."""
+        arguments = {"at": self._now().isoformat()} | body
         return self._sim.world.mutate(str(arguments.pop("action")), **arguments)
 
     def changes(self, request: Request, body: Any) -> Any:
         """Return what was changed so far, or since a change."""
         return self._sim.world.changes(int(request.query_params.get("after", "0")))
+
+    def _now(self) -> datetime:
+        return datetime.fromtimestamp(self._sim.clock.now(), UTC)
 
 
 def _endpoint(handler: Callable[[Request, Any], Any]) -> Callable[[Request], Any]:

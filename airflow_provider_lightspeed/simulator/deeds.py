@@ -16,8 +16,8 @@ from airflow_provider_lightspeed.simulator.till import Till, touched
 class Deeds:
     """The actions by name.
 
-    All take ``at``, the time that they are stamped with (ISO 8601, default the machine's), and ``visible_from`` (default
-    at once; later changes of the same rows wait for it).
+    All take ``at``, the time that they are stamped with (ISO 8601, default the machine's, over HTTP the simulator's), and
+    ``visible_from`` (default at once; later changes of the same rows wait for it).
 
     =============  ===========================================  =====================================================
     ``sell``       ``count``, ``completed``                     a sale with lines, payments, log entries, stock moves

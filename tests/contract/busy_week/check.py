@@ -234,7 +234,7 @@ class Reach:
         :param last: the state that it was in before.
         """
         is_deleted = states[-1].shown is None and states[-1].seen_from <= moment
-        needed = None if self._has_moved_on(moves, moment) else self._needed(states)
+        needed = None if self._has_moved_on(moves, moment) else self._needed(states, is_known=last is not None)
         if now is None:
             if needed is not None and not is_deleted:
                 yield Rule.LOST, f"state {needed} is missing altogether"
@@ -259,8 +259,11 @@ class Reach:
             return False
         return any(move.stamp is not None and move.stamp >= self.until and move.seen_from <= moment for move in moves)
 
-    def _needed(self, states: list[State]) -> int | None:
-        """Return the oldest state that may be shown, ``None`` if the record need not be there."""
+    def _needed(self, states: list[State], *, is_known: bool) -> int | None:
+        """Return the oldest state that may be shown, ``None`` if the record need not be there.
+
+        :param is_known: the dataset had it before: sweeps look for nothing else.
+        """
         for place in reversed(range(len(states))):
             state = states[place]
             if self.strategy is Strategy.APPEND:
@@ -268,7 +271,7 @@ class Reach:
                     return place
             elif state.stamp is None:
                 # Archived while its sale was not touched.
-                if state.seen_from < self.swept:
+                if is_known and state.seen_from < self.swept:
                     return place
             elif self.since <= state.stamp < self.until:
                 return place

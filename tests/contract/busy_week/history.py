@@ -117,10 +117,15 @@ class History:
             return "no such record"
         fields = [*_names(name, nested=False), *NESTED.get(name, ("nested",))]
         differences = [
-            [f"{field}: {a}, not {b}" for field, a, b in zip(fields, (*shown[0], *shown[1]), (*state.shown[0], *state.shown[1])) if a != b]
-            for state in states if state.shown
-        ]  # fmt: skip
-        return min(map("; ".join, differences), key=len)[:600]
+            "; ".join(
+                f"{field}: {ours}, not {theirs}"
+                for field, ours, theirs in zip(fields, _flat(shown), _flat(state.shown), strict=False)
+                if ours != theirs
+            )
+            for state in states
+            if state.shown
+        ]
+        return min(differences, key=len)[:600]
 
     def _keep(self, name: str, row: Record) -> None:
         key = row[resource(name).primary_key or ""]
@@ -157,6 +162,10 @@ class History:
         field = resource(name).modified_field
         text = row.get(resource(name).entity.find(field).name) if field else None
         return datetime.fromisoformat(text).timestamp() if text else None
+
+
+def _flat(shown: Shown) -> tuple[Any, ...]:
+    return (*shown[0], *shown[1])
 
 
 def _inside_row(name: str, row: Record) -> tuple[Any, ...]:

@@ -13,13 +13,12 @@ from airflow_provider_lightspeed.extract.plan import Job
 from airflow_provider_lightspeed.extract.run import extract
 from airflow_provider_lightspeed.extract.storage import Storage
 from airflow_provider_lightspeed.extract.window import RunFacts
-from airflow_provider_lightspeed.simulator.world import World
 from tests.contract.busy_week.check import Checker
 from tests.contract.busy_week.history import History
 from tests.contract.busy_week.shop import RESOURCES
 from tests.contract.busy_week.timeline import Killed, Process, Timeline, WorkerClock
 from tests.contract.busy_week.week import START
-from tests.contract.busy_week.wire import HOST, Server, Weather, Wire, WornStorage
+from tests.contract.busy_week.wire import InProcess, Weather, Wire, WornStorage
 
 
 class Scene:
@@ -31,14 +30,11 @@ class Scene:
 
     def __init__(self, storage: Storage, *, sales: int = 60) -> None:
         self.timeline = Timeline(START)
-        self.world = World.generate(
-            1, sales=sales, items=20, customers=20, days=20, registers=2, now=START, account_id="12345"
-        )
-        self._server = Server(self.world, self.timeline)
+        self._shop = InProcess(self.timeline, 1, sales=sales, items=20, customers=20)
         self._storage = storage
         self._history = History(RESOURCES)
         for name in RESOURCES:
-            self._history.begin(name, self.world.rows(name))
+            self._history.begin(name, self._shop.rows(name))
         self._seen = 0
         self._tries: dict[str, int] = {}
         self._checker = Checker(self._history, storage, {})
@@ -53,8 +49,8 @@ class Scene:
         at = self.timeline.moment().replace(microsecond=0)
         if late:
             arguments["visible_from"] = (at + timedelta(seconds=late)).isoformat()
-        done = self.world.mutate(action, at=at.isoformat(), **arguments)
-        changes = self.world.changes(after=self._seen)
+        done = self._shop.mutate(action, at=at.isoformat(), **arguments)
+        changes = self._shop.changes(after=self._seen)
         self._seen = changes[-1]["number"]
         self._history.take(changes, action)
         return done
@@ -85,9 +81,9 @@ class Scene:
 
         def work(process: Process) -> None:
             clock = WorkerClock(process, lambda _: 0.0)
-            wire = Wire(self._server, process, Weather(latency=latency, hiccups=0.0), random.Random(1))  # noqa: S311
+            wire = Wire(self._shop, process, Weather(latency=latency, hiccups=0.0), random.Random(1))  # noqa: S311
             transport = _Held(wire, process, until if isinstance(until, int) else None)
-            client = RSeriesClient(host=HOST, tokens=self._server.tokens, transport=transport, clock=clock)
+            client = RSeriesClient(host=self._shop.host, tokens=self._shop.tokens, transport=transport, clock=clock)
             storage = _HeldStorage(self._storage, process, until if isinstance(until, str) else None)
             extract(
                 client, storage, job, facts or RunFacts(), run_key=key, attempt=str(attempt), clock=clock, most_chains=1,

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from datetime import timedelta
-from typing import Any, Protocol
+from typing import Any
 
-from airflow_provider_lightspeed.resources.base import Strategy
-from airflow_provider_lightspeed.resources.catalog import resource
 from tests.contract.busy_week.history import History
 from tests.contract.busy_week.timeline import Timeline
+from tests.contract.busy_week.wire import Simulation
 
 #: Seconds after its stamp until which a row may show, and the share of transactions that take long.
 LATE = 60.0
@@ -29,23 +28,15 @@ RESOURCES = (
 )
 
 
-class Simulated(Protocol):
-    """The simulator's levers, in this process or another."""
-
-    def mutate(self, action: str, **arguments: Any) -> Any:
-        """Change the shop."""
-
-    def changes(self, after: int = 0) -> Sequence[Mapping[str, Any]]:
-        """Return what has been changed."""
-
-
 class Business:
     """Changes the shop as time passes, and keeps its history.
 
     :param pace: mean seconds between two deeds while the shop is open; at night a tenth as much happens.
     """
 
-    def __init__(self, shop: Simulated, history: History, timeline: Timeline, seed: int, *, pace: float = 90.0) -> None:
+    def __init__(
+        self, shop: Simulation, history: History, timeline: Timeline, seed: int, *, pace: float = 90.0
+    ) -> None:
         self._shop = shop
         self._history = history
         self._timeline = timeline
@@ -212,8 +203,3 @@ class Business:
 
     def _update(self, name: str, key: int, note: str, *, late: float | None = None, **fields: Any) -> None:
         self._do("update", note, late=late, resource=name, key=key, fields=fields)
-
-
-def is_snapshot(name: str) -> bool:
-    """Whether each run of a resource reads all of it."""
-    return resource(name).strategy is Strategy.SNAPSHOT

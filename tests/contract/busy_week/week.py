@@ -1,17 +1,15 @@
 """A week of a busy shop and of the runs that extract it, in virtual time, with every current view held against the truth.
 
-``python -m tests.contract.busy_week.week --seed 7`` runs one and prints what is wrong.
+``python -m soak.week --seed 7`` runs one and prints what is wrong.
 """
 
 from __future__ import annotations
 
-import argparse
 import random
-import sys
 import time
 import traceback
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
@@ -27,12 +25,11 @@ from airflow_provider_lightspeed.extract.run import extract
 from airflow_provider_lightspeed.extract.storage import Storage
 from airflow_provider_lightspeed.extract.sweep import sweeper_of
 from airflow_provider_lightspeed.extract.window import NothingToRead, RunFacts
-from airflow_provider_lightspeed.simulator.world import World
 from tests.contract.busy_week.check import Checker, Rule, Violation
 from tests.contract.busy_week.history import History
 from tests.contract.busy_week.shop import RESOURCES, Business
 from tests.contract.busy_week.timeline import Killed, Process, Timeline, WorkerClock
-from tests.contract.busy_week.wire import HOST, Server, Weather, Wire, WornStorage
+from tests.contract.busy_week.wire import InProcess, Simulation, Weather, Wire, WornStorage
 
 #: A Monday, before any machine's present: files are never older than virtual time says.
 START: Final = datetime(2024, 3, 4, tzinfo=UTC)
@@ -103,9 +100,16 @@ class Week:
     """One simulated week.
 
     :param storage: an empty place for the datasets.
+    :param simulation: makes the account on a timeline that begins at ``START``; default in this process.
     """
 
-    def __init__(self, seed: int, storage: Storage, plan: Plan | None = None) -> None:
+    def __init__(
+        self,
+        seed: int,
+        storage: Storage,
+        plan: Plan | None = None,
+        simulation: Callable[[Timeline], Simulation] | None = None,
+    ) -> None:
         self._seed = seed
         self._plan = plan or Plan()
         self._storage = storage
@@ -114,17 +118,12 @@ class Week:
         self._numbers = Counter[str]()
         self._labels: dict[str, str] = {}
         self.report = Report(seed)
-        sizes: dict[str, Any] = {
-            "sales": self._plan.sales,
-            "items": self._plan.items,
-            "customers": self._plan.customers,
-        }
-        world = World.generate(seed, **sizes, days=20, registers=2, now=START, account_id="12345")
-        self._server = Server(world, self._timeline)
+        sizes = {"sales": self._plan.sales, "items": self._plan.items, "customers": self._plan.customers}
+        self._simulation = simulation(self._timeline) if simulation else InProcess(self._timeline, seed, **sizes)
         self._history = History(RESOURCES)
         for name in RESOURCES:
-            self._history.begin(name, world.rows(name))
-        self._business = Business(world, self._history, self._timeline, seed, pace=self._plan.pace)
+            self._history.begin(name, self._simulation.rows(name))
+        self._business = Business(self._simulation, self._history, self._timeline, seed, pace=self._plan.pace)
         self.checker = Checker(self._history, storage, self._labels)
         self._sweeps = {name for name in RESOURCES if self._plan.sweeps and self._rng.random() < 0.6}
         self._has_intervals = {name: self._rng.random() < 0.3 for name in RESOURCES}
@@ -230,9 +229,9 @@ class Week:
         def work(process: Process) -> None:
             clock = WorkerClock(process, self._skew(run.key))
             client = RSeriesClient(
-                host=HOST,
-                tokens=self._server.tokens,
-                transport=Wire(self._server, process, weather, rng),
+                host=self._simulation.host,
+                tokens=self._simulation.tokens,
+                transport=Wire(self._simulation, process, weather, rng),
                 clock=clock,
                 random=rng.random,
                 attempts=4,
@@ -322,43 +321,3 @@ def small_world() -> Iterator[None]:
     finally:
         for module, name, value in before:
             setattr(module, name, value)
-
-
-def main() -> int:
-    """Run weeks and print what is wrong."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--seed", type=int, action="append")
-    parser.add_argument("--days", type=float, default=7.0)
-    parser.add_argument("--only", action="append", choices=RESOURCES)
-    parser.add_argument("--no-clears", action="store_true")
-    parser.add_argument("--no-fulls", action="store_true")
-    parser.add_argument("--no-sweeps", action="store_true")
-    parser.add_argument("--zombies", action="store_true")
-    parser.add_argument("--most", type=int, default=5, help="accounts to print per seed")
-    arguments = parser.parse_args()
-    wrong = 0
-    for seed in arguments.seed or [1]:
-        plan = Plan(
-            days=arguments.days,
-            resources=tuple(arguments.only or RESOURCES),
-            clears=not arguments.no_clears,
-            fulls=not arguments.no_fulls,
-            sweeps=not arguments.no_sweeps,
-            zombies=arguments.zombies,
-        )
-        report = Week(seed, Storage.at(f"memory://week-{seed}"), plan).run()
-        counts = Counter(each.rule.name for each in report.violations)
-        print(
-            f"seed {seed}: {report.seconds:.1f} s, {report.deeds} deeds, {report.checks} checks, {dict(report.ended)}, {dict(counts)}"
-        )
-        for rule in counts:
-            accounts = [
-                text for each, text in zip(report.violations, report.accounts, strict=True) if each.rule.name == rule
-            ]
-            print("\n".join(accounts[: arguments.most]))
-        wrong += len(report.violations)
-    return 1 if wrong else 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, Protocol
 from urllib.parse import urlsplit
 
 import orjson
@@ -14,7 +14,7 @@ from requests.structures import CaseInsensitiveDict
 
 from airflow_provider_lightspeed.auth.source import StaticTokenSource
 from airflow_provider_lightspeed.auth.token import Token
-from airflow_provider_lightspeed.client.transport import Reply, Request
+from airflow_provider_lightspeed.client.transport import Reply, Request, RequestsTransport
 from airflow_provider_lightspeed.exceptions import Unreachable
 from airflow_provider_lightspeed.extract.storage import Storage
 from airflow_provider_lightspeed.redact import Secret
@@ -22,26 +22,48 @@ from airflow_provider_lightspeed.simulator.app import create_app
 from airflow_provider_lightspeed.simulator.clients import OAuthRules
 from airflow_provider_lightspeed.simulator.clock import SimulatorClock
 from airflow_provider_lightspeed.simulator.state import Settings, Simulator
+from airflow_provider_lightspeed.simulator.testing import SimulatorProcess
 from airflow_provider_lightspeed.simulator.world import World
 from tests.contract.busy_week.timeline import Process, Timeline
 
-HOST = "http://simulator"
 Message = MutableMapping[str, Any]
 
 
-class Server:
-    """The simulator's application, on the timeline's clock, called in the caller's thread."""
+class Simulation(Protocol):
+    """A simulated account on a timeline's clock, in this process or another."""
 
-    def __init__(self, world: World, timeline: Timeline) -> None:
+    host: str
+    tokens: StaticTokenSource
+
+    def answer(self, request: Request) -> Reply:
+        """Answer a request at once."""
+
+    def mutate(self, action: str, **arguments: Any) -> Any:
+        """Change the shop."""
+
+    def changes(self, after: int = 0) -> Sequence[Mapping[str, Any]]:
+        """Return what has been changed."""
+
+    def rows(self, name: str) -> Sequence[Any]:
+        """Return the records of a resource as they show."""
+
+
+class InProcess:
+    """The simulator's application, called in the caller's thread, without a network.
+
+    :param sizes: of the shop: ``sales``, ``items``, ``customers``.
+    """
+
+    host = "http://simulator"
+
+    def __init__(self, timeline: Timeline, seed: int, **sizes: int) -> None:
+        self._timeline = timeline
+        self._world = World.generate(seed, days=20, registers=2, now=timeline.moment(), account_id="12345", **sizes)
         settings = Settings(limits=False, oauth=OAuthRules(token_life=1e9, refresh_life=1e9))
-        self._app = create_app(world, settings, SimulatorClock(lambda: timeline.now))
+        self._app = create_app(self._world, settings, SimulatorClock(lambda: timeline.now))
         simulator: Simulator = self._app.state.simulator
-        pair = simulator.oauth.issue(simulator.client.client_id, world.account_id, settings.scope, timeline.now)
-        issued = timeline.moment()
-        token = Token(
-            Secret(pair.access_token), Secret(""), issued, issued + timedelta(days=1000), account_id=world.account_id
-        )
-        self.tokens = StaticTokenSource(token)
+        pair = simulator.oauth.issue(simulator.client.client_id, "12345", settings.scope, timeline.now)
+        self.tokens = _lasting(pair.access_token, "12345", timeline)
 
     def answer(self, request: Request) -> Reply:
         """Answer a request at once."""
@@ -64,6 +86,63 @@ class Server:
         headers = CaseInsensitiveDict({name.decode(): value.decode() for name, value in sent[0]["headers"]})
         body = b"".join(message.get("body", b"") for message in sent[1:])
         return Reply(sent[0]["status"], headers, body)
+
+    def mutate(self, action: str, **arguments: Any) -> Any:
+        """Change the shop."""
+        return self._world.mutate(action, **arguments)
+
+    def changes(self, after: int = 0) -> Sequence[Mapping[str, Any]]:
+        """Return what has been changed."""
+        return self._world.changes(after)
+
+    def rows(self, name: str) -> Sequence[Any]:
+        """Return the records of a resource as they show."""
+        return self._world.rows(name, now=self._timeline.moment())
+
+
+class OverHttp:
+    """A simulator in a process of its own, whose clock stands and is moved along with the timeline's.
+
+    :param process: started with ``now`` and ``grant=True``.
+    """
+
+    def __init__(self, timeline: Timeline, process: SimulatorProcess) -> None:
+        self._timeline = timeline
+        self._process = process
+        self._transport = RequestsTransport()
+        self.host = process.base_url
+        self.tokens = _lasting(process.facts["access_token"], process.account_id, timeline)
+
+    def _catch_up(self) -> None:
+        now = self._process.advance(0)
+        if self._timeline.now > now:
+            self._process.advance(self._timeline.now - now)
+
+    def answer(self, request: Request) -> Reply:
+        """Answer a request at once."""
+        self._catch_up()
+        return self._transport.send(request)
+
+    def mutate(self, action: str, **arguments: Any) -> Any:
+        """Change the shop."""
+        self._catch_up()
+        return self._process.mutate(action, **arguments)
+
+    def changes(self, after: int = 0) -> Sequence[Mapping[str, Any]]:
+        """Return what has been changed."""
+        return self._process.changes(after)
+
+    def rows(self, name: str) -> Sequence[Any]:
+        """Return the records of a resource as they show."""
+        self._catch_up()
+        return self._process.truth(name)
+
+
+def _lasting(access_token: str, account: str, timeline: Timeline) -> StaticTokenSource:
+    """Return a token that outlives the week."""
+    issued = timeline.moment()
+    expires = issued + timedelta(days=1000)
+    return StaticTokenSource(Token(Secret(access_token), Secret(""), issued, expires, account_id=account))
 
 
 def _finish(work: Awaitable[None]) -> None:
@@ -92,7 +171,7 @@ class Weather:
 class Wire:
     """A transport: time passes on the way there and back."""
 
-    def __init__(self, server: Server, process: Process, weather: Weather, rng: random.Random) -> None:
+    def __init__(self, server: Simulation, process: Process, weather: Weather, rng: random.Random) -> None:
         self._server = server
         self._process = process
         self._weather = weather
