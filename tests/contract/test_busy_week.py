@@ -35,8 +35,16 @@ def test_every_view_of_a_day_is_the_truth(seed: int) -> None:
 def test_every_view_of_half_a_day_over_http_and_on_disk_is_the_truth(tmp_path: Path) -> None:
     """The same with what a real extract has between itself and the shop."""
     plan = Plan(days=0.5, pace=120.0, resources=("SalePayment", "Sale", "Item", "InventoryLog"))
-    sizes = {"sales": plan.sales, "items": plan.items, "customers": plan.customers, "days": 20, "registers": 2}
-    with SimulatorProcess(**sizes, now=START.isoformat(), no_limits=True, grant=True, token_life=10_000_000) as process:
+    with SimulatorProcess(
+        sales=plan.sales,
+        items=plan.items,
+        customers=plan.customers,
+        registers=2,
+        now=START.isoformat(),
+        no_limits=True,
+        grant=True,
+        token_life=10_000_000,
+    ) as process:
 
         def simulation(timeline: Timeline) -> OverHttp:
             return OverHttp(timeline, process)
