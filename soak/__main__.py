@@ -23,9 +23,9 @@ def scenarios() -> dict[str, Scenario]:
     """Return what can be proved on the installed Airflow."""
     found: dict[str, Scenario] = {"storm": load.storms, "bad days": load.bad_days, "kills": kills.kills}
     if AIRFLOW.startswith("3."):
-        from soak import whole
+        from soak import week, whole
 
-        found |= {"whole storm": whole.storms, "one API server": whole.one_api_server}
+        found |= {"whole storm": whole.storms, "one API server": whole.one_api_server, "week": week.weeks}
     return found
 
 

@@ -16,6 +16,8 @@ class Size:
     :param kills: per rotation profile.
     :param skews: seconds that worker processes' clocks are wrong, half of them ahead and half behind.
     :param shapes: whole deployments: database, API server processes, skew.
+    :param weeks: seeds of busy weeks.
+    :param week_days: days that each of them has.
     """
 
     tasks: int = 64
@@ -34,6 +36,8 @@ class Size:
         ("postgres", 4, 0.0),
         ("postgres", 4, 3600.0),
     )
+    weeks: int = 20
+    week_days: float = 7.0
 
 
 WHOLE = Size()
@@ -48,6 +52,8 @@ SHORT = Size(
     waiters=50,
     skews=(3600.0,),
     shapes=(("postgres", 2, 3600.0),),
+    weeks=2,
+    week_days=1.0,
 )
 
 

@@ -36,6 +36,11 @@ def parser() -> argparse.ArgumentParser:
     serve.add_argument("--port", type=int, default=8765, help="0 chooses a free one")
     serve.add_argument("--latency-ms", type=float, default=0.0, help="time every API answer takes")
     serve.add_argument("--no-limits", action="store_true", help="switch both rate limiters off")
+    serve.add_argument(
+        "--now",
+        type=moment,
+        help="a time with an offset at which the clock stands, moved by POST /_sim/clock only; default it runs with the machine's",
+    )
     serve.add_argument("--until-stdin-closes", action="store_true", help="end with the process that started it")
     data = options.add_argument_group("data")
     data.add_argument("--seed", type=int, default=1, help="the same seed makes the same shop and client")
@@ -60,6 +65,21 @@ def parser() -> argparse.ArgumentParser:
     oauth.add_argument("--auto-approve", action="store_true", help="the consent page answers itself")
     oauth.add_argument("--grant", action="store_true", help="create a grant and print its tokens as well")
     return options
+
+
+def moment(text: str) -> datetime:
+    """Read a time with an offset.
+
+    :raises ArgumentTypeError: it is none.
+    """
+    try:
+        found = datetime.fromisoformat(text)
+    except ValueError:
+        found = None
+    if found is None or found.tzinfo is None:
+        msg = f"{text!r} is not a time with an offset; write it like 2026-01-31T00:00:00+00:00"
+        raise argparse.ArgumentTypeError(msg)
+    return found
 
 
 def settings_of(arguments: argparse.Namespace) -> Settings:
@@ -97,7 +117,7 @@ def announcement(simulator: Simulator, base_url: str, *, grant: bool) -> dict[st
 def main(argv: Sequence[str] | None = None) -> int:
     """Generate the shop, serve it, and return the exit status."""
     arguments = parser().parse_args(argv)
-    clock = SimulatorClock()
+    clock = SimulatorClock() if arguments.now is None else SimulatorClock(arguments.now.timestamp)
     world = World.generate(
         arguments.seed,
         sales=arguments.sales,

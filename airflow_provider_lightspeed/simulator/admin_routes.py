@@ -10,8 +10,9 @@
 ``POST grants/revoke``     ``{"grant_id"}``, or all
 ``POST clients``           ``{"regenerate_secret": true}``, ``{"redirect_uri": ...}``, or a new ``client_id``
 ``POST bucket``            ``{"add": drips}``: another program of the same client has been busy
-``GET truth/{resource}``   all rows of the world in canonical form
-``POST mutate``            ``{"action": name, ...}``: change the world
+``GET truth/{resource}``   all rows of the world that show by now, in canonical form
+``POST mutate``            ``{"action": name, ...}``: change the world, see :class:`~.deeds.Deeds`
+``GET changes``            what was changed so far, whole rows and when they show; ``?after=7`` since the seventh change
 =========================  ============================================================================================
 """
 
@@ -19,6 +20,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import Any
 
 import orjson
@@ -57,6 +59,7 @@ class AdminRoutes:
             ("POST", "bucket", self.fill_bucket),
             ("GET", "truth/{resource}", self.truth),
             ("POST", "mutate", self.mutate),
+            ("GET", "changes", self.changes),
         ]
         return [Route(f"/_sim/{path}", _endpoint(handler), methods=[method]) for method, path, handler in table]
 
@@ -173,13 +176,20 @@ class AdminRoutes:
         return {"level": verdict.level, "size": verdict.size, "drip": verdict.drip}
 
     def truth(self, request: Request, body: Any) -> Any:
-        """Return all rows of a resource."""
-        return self._sim.world.rows(request.path_params["resource"])
+        """Return all rows of a resource that show by now."""
+        return self._sim.world.rows(request.path_params["resource"], now=self._now())
 
     def mutate(self, request: Request, body: Any) -> Any:
-        """Change the world."""
-        arguments = dict(body)
+        """Change the world; what is stamped with no time of its own is stamped with the clock's."""
+        arguments = {"at": self._now().isoformat()} | body
         return self._sim.world.mutate(str(arguments.pop("action")), **arguments)
+
+    def changes(self, request: Request, body: Any) -> Any:
+        """Return what was changed so far, or since a change."""
+        return self._sim.world.changes(int(request.query_params.get("after", "0")))
+
+    def _now(self) -> datetime:
+        return datetime.fromtimestamp(self._sim.clock.now(), UTC)
 
 
 def _endpoint(handler: Callable[[Request, Any], Any]) -> Callable[[Request], Any]:

@@ -21,7 +21,8 @@ def _template(name: str) -> dict[str, str]:
 
 @cache
 def _renamed(name: str) -> dict[str, FieldSpec]:
-    return {spec.name: spec for spec in entity(name).fields.values()}
+    """The fields that a record shows without being asked for them."""
+    return {spec.name: spec for spec in entity(name).fields.values() if not _waits_to_be_asked_for(spec)}
 
 
 def wire_text(spec: FieldSpec, value: Any) -> str:
@@ -49,7 +50,7 @@ def record(spec: EntitySpec, row: Row) -> dict[str, Any]:
     fields = _renamed(spec.name)
     for key, value in row.items():
         found = fields.get(key)
-        if found is None or _waits_to_be_asked_for(found):
+        if found is None:
             continue
         if value is None:
             wire.pop(found.wire, None)

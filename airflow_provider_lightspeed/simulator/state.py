@@ -55,11 +55,14 @@ class World(Protocol):
     def query(self, path: str, params: Mapping[str, str], *, base_url: str, now: datetime) -> Answer:
         """Answer a GET of ``path`` (from ``/API`` on, without the query)."""
 
-    def rows(self, name: str) -> Sequence[Any]:
-        """Return all records of a resource in their canonical form."""
+    def rows(self, name: str, *, now: datetime | None = None) -> Sequence[Any]:
+        """Return all records of a resource in their canonical form, as they show at ``now``."""
 
     def mutate(self, action: str, **arguments: Any) -> Any:
         """Change the data and return what changed, as plain data."""
+
+    def changes(self, after: int = 0) -> Sequence[Any]:
+        """Return what was changed since the change of that number, as plain data."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -161,8 +161,13 @@ class SimulatorProcess:
         return rows
 
     def mutate(self, action: str, **arguments: Any) -> Any:
-        """Change the world with one of its helpers."""
+        """Change the world, see :class:`~airflow_provider_lightspeed.simulator.deeds.Deeds`."""
         return self.call("POST", "mutate", {"action": action, **arguments})
+
+    def changes(self, after: int = 0) -> list[dict[str, Any]]:
+        """Return what was changed since the change of that number: whole rows, and when they show."""
+        changes: list[dict[str, Any]] = self.call("GET", "changes", after=str(after))
+        return changes
 
 
 def _arguments(options: Mapping[str, str | float | bool | None]) -> list[str]:

@@ -5,20 +5,23 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any, Final
 
 import orjson
 
 from airflow_provider_lightspeed.simulator import query as queries
-from airflow_provider_lightspeed.simulator.generate import Generator, Plan, Row, stamp
+from airflow_provider_lightspeed.simulator.books import Books
+from airflow_provider_lightspeed.simulator.deeds import Deeds
+from airflow_provider_lightspeed.simulator.generate import Generator, Plan, Row
 from airflow_provider_lightspeed.simulator.paging import SortedList, limit_of, link, sort_of, sorted_list, span
 from airflow_provider_lightspeed.simulator.query import Condition, Refused, typed
 from airflow_provider_lightspeed.simulator.render import canonical, one_or_many, record, with_relations
 from airflow_provider_lightspeed.simulator.replies import api_error_body
 from airflow_provider_lightspeed.simulator.reports import REPORTS
-from airflow_provider_lightspeed.simulator.retail import Till, names, stock, trade
+from airflow_provider_lightspeed.simulator.retail import names, stock, trade
 from airflow_provider_lightspeed.simulator.schema import ListSpec, always_inside, entity, lists, store_of, stores
+from airflow_provider_lightspeed.simulator.till import Till
 
 #: Lists that the documentation shows without ``@attributes``.
 BARE: Final = frozenset({"CurrencyRate", "Option", "Locale"})
@@ -46,7 +49,8 @@ class World:
         self._plan = plan
         self._stores = made
         self._lists = lists()
-        self._till = Till(plan, made)
+        self._books = Books(made)
+        self._deeds = Deeds(self._books, Till(plan, made))
         self._forget()
 
     @classmethod
@@ -91,17 +95,25 @@ class World:
         """Registers of the subscription."""
         return self._plan.registers
 
+    def _settle(self, now: datetime) -> None:
+        """Show what was written before and shows by now."""
+        if self._books.settle(now):
+            self._forget()
+
     def _forget(self) -> None:
         self._indexes: dict[tuple[str, str], dict[Any, list[Row]]] = {}
         self._results: OrderedDict[Any, SortedList] = OrderedDict()
 
     # -- reading ----------------------------------------------------------------------------------------------------
 
-    def rows(self, name: str) -> Sequence[Any]:
+    def rows(self, name: str, *, now: datetime | None = None) -> Sequence[Any]:
         """Return all records of a resource in canonical form.
 
+        :param now: as they show at that time, which cannot go back; default as they were shown last.
         :raises LookupError: unknown resource.
         """
+        if now is not None:
+            self._settle(now)
         listed = self._lists[name]
         found = [
             canonical(listed.entity, row) for row in self._source(listed) if all(row.get(key) for key in listed.parents)
@@ -130,6 +142,7 @@ class World:
 
     def query(self, path: str, params: Mapping[str, str], *, base_url: str, now: datetime) -> Answer:
         """Answer a GET of ``path``."""
+        self._settle(now)
         for listed in self._lists.values():
             match = listed.pattern.fullmatch(path)
             if match:
@@ -328,44 +341,21 @@ class World:
     # -- changing ---------------------------------------------------------------------------------------------------
 
     def mutate(self, action: str, **arguments: Any) -> Any:
-        """Change the shop and return what changed.
+        """Change the shop and return what changed; :class:`~.deeds.Deeds` says what can be done.
 
-        ``sell`` (``count``, ``at``), ``update`` (``resource``, ``key``, ``fields``), ``delete`` (``resource``, ``key``).
-
-        :raises ValueError: unknown action.
+        :raises ValueError: unknown action, or one that the record's state does not allow.
+        :raises LookupError: no such record.
         """
-        actions: dict[str, Callable[..., Any]] = {"sell": self._sell, "update": self._update, "delete": self._delete}
-        if action not in actions:
-            msg = f"unknown action {action!r}; known: {', '.join(actions)}"
-            raise ValueError(msg)
-        changed = actions[action](**arguments)
+        changed = self._deeds.do(action, arguments)
         self._forget()
         return changed
 
-    def _sell(self, *, count: int = 1, at: str | None = None) -> list[int]:
-        moment = datetime.fromisoformat(at) if at else datetime.now(UTC)
-        return [self._till.sell(moment + timedelta(seconds=number))["saleID"] for number in range(count)]
+    def changes(self, after: int = 0) -> list[dict[str, Any]]:
+        """Return what was changed since the change of that number: whole records, and when they show.
 
-    def _update(self, *, resource: str, key: int, fields: dict[str, Any], at: str | None = None) -> Row:
-        row = self._one(resource, key)
-        row.update(fields)
-        moment = at or stamp(datetime.now(UTC))
-        for name in ("timeStamp", "updateTime"):
-            if name in self._lists[resource].entity.fields and name not in fields:
-                row[name] = moment
-        return canonical(self._lists[resource].entity, row)
-
-    def _delete(self, *, resource: str, key: int) -> int:
-        self._stores[self._lists[resource].store].remove(self._one(resource, key))
-        return key
-
-    def _one(self, resource: str, key: int) -> Row:
-        listed = self._lists[resource]
-        found = self._by(listed.store, listed.primary_key or "", key)
-        if not found:
-            msg = f"{resource} has no record {key}"
-            raise LookupError(msg)
-        return found[0]
+        :param after: 0 for all; of the last 200,000.
+        """
+        return self._deeds.changes(after)
 
 
 def _sample(rows: list[Row] | None) -> Row:

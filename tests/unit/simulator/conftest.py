@@ -43,7 +43,7 @@ class FakeWorld:
     cost: float = 1.0
     status: int = 200
     asked: list[tuple[str, dict[str, str], str, datetime]] = field(default_factory=list)
-    changes: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
+    done: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
 
     def query(self, path: str, params: Mapping[str, str], *, base_url: str, now: datetime) -> FakeAnswer:
         """Return one sale."""
@@ -51,14 +51,18 @@ class FakeWorld:
         body = {"@attributes": {"next": "", "previous": ""}, "Sale": {"saleID": "1", "total": "9.50"}}
         return FakeAnswer(self.status, json.dumps(body).encode(), self.cost, 1)
 
-    def rows(self, name: str) -> list[dict[str, Any]]:
+    def rows(self, name: str, *, now: datetime | None = None) -> list[dict[str, Any]]:
         """Return one row that names the resource."""
         return [{"resource": name}]
 
     def mutate(self, action: str, **arguments: Any) -> dict[str, Any]:
         """Remember the change."""
-        self.changes.append((action, arguments))
+        self.done.append((action, arguments))
         return {"done": action}
+
+    def changes(self, after: int = 0) -> list[dict[str, Any]]:
+        """Return the changes that it remembers."""
+        return [{"action": action} for action, _ in self.done[after:]]
 
 
 class Running:

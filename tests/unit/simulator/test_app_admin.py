@@ -5,9 +5,12 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+
+from tests.unit.simulator.conftest import START
 
 Serve = Callable[..., Any]
 
@@ -104,7 +107,10 @@ def test_truth_and_mutate_reach_the_world(serve: Serve) -> None:
     sim = serve()
     assert sim.admin("GET", "truth/Sale") == [{"resource": "Sale"}]
     assert sim.admin("POST", "mutate", {"action": "sell", "count": 3}) == {"done": "sell"}
-    assert sim.world.changes == [("sell", {"count": 3})]
+    now = datetime.fromtimestamp(START, UTC).isoformat()
+    assert sim.world.done == [("sell", {"count": 3, "at": now})]
+    assert sim.admin("GET", "changes") == [{"action": "sell"}]
+    assert sim.admin("GET", "changes?after=1") == []
 
 
 @pytest.mark.parametrize(

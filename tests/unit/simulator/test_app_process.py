@@ -5,11 +5,13 @@ from __future__ import annotations
 import signal
 import subprocess
 import sys
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 import requests
 
+from airflow_provider_lightspeed.simulator.__main__ import parser
 from airflow_provider_lightspeed.simulator.testing import SimulatorProcess
 
 SMALL: dict[str, Any] = {"sales": 20, "items": 10, "customers": 5, "days": 5}
@@ -55,6 +57,21 @@ def test_options_reach_the_process_and_grant_is_announced() -> None:
             for _ in range(2)
         ]
         assert spend == [200, 400]
+
+
+def test_clock_may_stand_at_a_time() -> None:
+    """It moves when it is told to, and by no more; what is changed is stamped by it, and shows by it."""
+    with SimulatorProcess(**SMALL, now="2024-03-04T00:00:00+00:00") as sim:
+        start = datetime(2024, 3, 4, tzinfo=UTC)
+        assert sim.advance(0) == start.timestamp()
+        (sale,) = sim.mutate("sell", visible_from=(start + timedelta(seconds=30)).isoformat())
+        assert sale not in {row["saleID"] for row in sim.truth("Sale")}
+        assert sim.advance(30) == start.timestamp() + 30
+        shown = {row["saleID"]: row for row in sim.truth("Sale")}[sale]
+        assert shown["updateTime"] == start.isoformat()
+        assert [change["row"] for change in sim.changes() if change["store"] == "Sale"] == [shown]
+    with pytest.raises(SystemExit):
+        parser().parse_args(["--now", "2024-03-04T00:00:00"])
 
 
 def test_wrong_option_is_an_error_not_a_hang() -> None:

@@ -1,0 +1,172 @@
+"""Reads a dataset as its readers do: the files of the manifest, and by SQL what is current among their rows."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Final
+
+import duckdb
+import orjson
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from airflow_provider_lightspeed.extract.storage import Storage
+from airflow_provider_lightspeed.resources.base import Resource
+from airflow_provider_lightspeed.resources.catalog import resource
+from tests.contract.current import Tables, current
+
+Json = dict[str, Any]
+
+_MOMENT: Final = pa.timestamp("us", tz="UTC")
+_WHOLES: Final = pa.schema([("account_id", pa.string()), ("extracted_at", _MOMENT), ("window_end", _MOMENT)])
+#: The tables beside a resource's own that say which rows are gone.
+TOMBSTONES: Final = "tombstones"
+
+
+@dataclass(frozen=True, slots=True)
+class Fact:
+    """One extracted row.
+
+    :param places: the states of its record that it shows.
+    """
+
+    key: int
+    file: str
+    places: tuple[int, ...]
+
+
+@dataclass(slots=True)
+class Dataset:
+    """What is known of one resource's dataset.
+
+    :param facts: all rows that ever were published.
+    :param tables: by file, the columns that decide what is current, and the rows' numbers in ``facts``.
+    :param others: the files of its other tables, by their names below the root.
+    :param commits: by id, since when they are known.
+    :param of_key: the rows of a key.
+    """
+
+    facts: list[Fact] = field(default_factory=list)
+    tables: dict[str, pa.Table] = field(default_factory=dict)
+    others: dict[str, pa.Table] = field(default_factory=dict)
+    commits: dict[str, tuple[float, Json]] = field(default_factory=dict)
+    of_key: dict[int, list[int]] = field(default_factory=lambda: defaultdict(list))
+
+
+class Reading:
+    """Reads one resource's dataset again and again; a published file, which never changes, only once.
+
+    :param places: tells which states of its record a row shows.
+    """
+
+    def __init__(self, name: str, storage: Storage, places: Callable[[str, Json], list[int]]) -> None:
+        self.name = name
+        self.known = Dataset()
+        self._resource = resource(name)
+        self._storage = storage
+        self._places = places
+        self._duckdb = duckdb.connect(config={"threads": 1})
+
+    def manifest(self) -> Json | None:
+        """Return the manifest, ``None`` if there is none."""
+        content = self._storage.read(f"{self.name}/_manifest.json")
+        return orjson.loads(content) if content else None
+
+    def take(self, manifest: Json, moment: float) -> Iterator[tuple[Json, Json | None, str]]:
+        """Read what is new; yield files with a row that shows no state, or with something else that is wrong with them."""
+        known = self.known
+        new = [commit for commit in manifest["commits"] if commit["id"] not in known.commits]
+        known.commits |= {commit["id"]: (moment, commit) for commit in new}
+        # Files that were replaced long ago are deleted; those of new commits are there, live or not.
+        files = [*manifest["files"], *(file | {"commit": commit["id"]} for commit in new for file in commit["files"])]
+        for file in {file["path"]: file for file in files if file["path"] not in known.tables}.values():
+            yield from self._load(file)
+
+    def _load(self, file: Json) -> Iterator[tuple[Json, Json | None, str]]:
+        try:
+            table = self._table(f"{self.name}/{file['path']}")
+        except Exception as error:  # noqa: BLE001 - whatever it is, a reader meets it too
+            yield file, None, f"cannot be read: {type(error).__name__}"
+            return
+        if table.num_rows != file["rows"]:
+            yield file, None, f"holds {table.num_rows} rows, not {file['rows']}"
+        known, key_name = self.known, self._resource.primary_key or ""
+        first, keys = len(known.facts), set[int]()
+        for row in table.to_pylist():
+            key, places = row[key_name], tuple(self._places(self.name, row))
+            if not places:
+                yield file, row, "shows no state of its record"
+            if key in keys:
+                yield file, row, "stands in it twice"
+            keys.add(key)
+            known.of_key[key].append(len(known.facts))
+            known.facts.append(Fact(key, file["path"], places))
+        columns = [key_name, "_account_id", "_extracted_at", "_window_end", *_deciding(self._resource)]
+        numbers = pa.array(range(first, len(known.facts)), pa.int64())
+        known.tables[file["path"]] = table.select(columns).append_column("_row", numbers)
+
+    def _table(self, name: str) -> pa.Table:
+        with self._storage.open(self._storage.path(name), "rb") as source:
+            return pq.ParquetFile(source).read(use_threads=False)
+
+    def live(self, manifest: Json) -> list[int]:
+        """Return the numbers of the rows that are current by the live files."""
+        rows = [self.known.tables[file["path"]] for file in manifest["files"] if file["path"] in self.known.tables]
+        return self._current(rows, self._others([manifest]))
+
+    def kept(self) -> list[int]:
+        """Return those that are current over all files that ever were, as in a warehouse that has loaded every commit."""
+        commits = [commit for _, commit in self.known.commits.values()]
+        wholes = [
+            {
+                "account_id": commit["account_id"],
+                "extracted_at": datetime.fromisoformat(commit["extracted_at"]),
+                "window_end": datetime.fromisoformat(commit["window_end"]),
+            }
+            for commit in commits
+            if commit["whole"]
+        ]
+        others = self._others(commits) | {"wholes": pa.Table.from_pylist(wholes, schema=_WHOLES)}
+        return self._current(list(self.known.tables.values()), others)
+
+    def _others(self, documents: list[Json]) -> dict[str, pa.Table]:
+        """Return the rows of tombstones and parents that manifests or commits name."""
+        through = self._resource.through
+        roles = {"tombstones": TOMBSTONES} | ({"parents": through.resource} if through else {})
+        found: dict[str, pa.Table] = {}
+        for role, table in roles.items():
+            names = [
+                f"{self.name}.{table}/{file['path']}"
+                for document in documents
+                for file in document.get("tables", {}).get(table, {}).get("files", ())
+            ]
+            if names:
+                found[role] = pa.concat_tables([self._other(name) for name in names])
+        return found
+
+    def _other(self, name: str) -> pa.Table:
+        if name not in self.known.others:
+            self.known.others[name] = self._table(name)
+        return self.known.others[name]
+
+    def _current(self, rows: list[pa.Table], others: dict[str, pa.Table]) -> list[int]:
+        if not rows:
+            return []
+        tables = {"live": pa.concat_tables(rows), **others}
+        for role, found in tables.items():
+            self._duckdb.register(role, found)
+        query = current(self.name, Tables(**{role: role for role in tables}))
+        numbers = [row for (row,) in self._duckdb.execute(f"SELECT _row FROM ({query})").fetchall()]  # noqa: S608
+        for role in tables:
+            self._duckdb.unregister(role)
+        return numbers
+
+
+def _deciding(found: Resource) -> list[str]:
+    """Return the columns besides key and lineage by which a row is current."""
+    if found.through:
+        return [resource(found.through.resource).primary_key or ""]
+    return [found.entity.find(found.modified_field).name] if found.modified_field else []
