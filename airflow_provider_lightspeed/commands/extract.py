@@ -19,7 +19,6 @@ from airflow_provider_lightspeed.extract.plan import Job
 from airflow_provider_lightspeed.extract.run import extract
 from airflow_provider_lightspeed.extract.storage import Storage
 from airflow_provider_lightspeed.extract.summary import Summary
-from airflow_provider_lightspeed.extract.sweep import TOMBSTONES, sweeper_of
 from airflow_provider_lightspeed.extract.window import NothingToRead, RunFacts, moment_of
 from airflow_provider_lightspeed.hooks.lightspeed import LightspeedHook
 
@@ -111,9 +110,8 @@ def _extract(
 
 def _sweep(storage: Storage, job: Job, run_key: str) -> None:
     tables = [*job.output_layout().schemas, *([job.resource.through.resource] if job.resource.through else [])]
-    dataset, now = Dataset(storage, job.resource.name), datetime.now(UTC)
-    for owner in (owner_of(run_key), sweeper_of(owner_of(run_key))):
-        dataset.sweep(owner, now, tables=[*tables, TOMBSTONES], least_age=timedelta())
+    dataset = Dataset(storage, job.resource.name)
+    dataset.sweep(owner_of(run_key), datetime.now(UTC), tables=tables, least_age=timedelta())
 
 
 def _print(summary: Summary, output: str) -> None:

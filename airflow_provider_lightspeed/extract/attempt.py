@@ -100,7 +100,7 @@ class Attempt:
         is_begun = head is not None
         if head is None:
             window = _window(task, history)
-            head = Head(*expected, window, client.server_now())
+            head = Head(*expected, window, client.server_now(), saw=history.live_ids if job.whole else ())
         plan = make_plan(job, head.window, history.state_before(task.owner))
         if plan.key is None:
             segments = Journal.unrepeated(segments) if plan.resource.parents else []
@@ -232,7 +232,9 @@ class Attempt:
     def _last_key(self) -> int | None:
         if self.task.job.resource.strategy is not Strategy.APPEND or self.plan.key is None:
             return None
-        reached = max(found.reached for found in self.board.slices)
+        # Where an earlier try broke off, rows may have turned up behind it: the next run goes back from there.
+        broken_off = [segment.upto for found in self.board.slices for segment in found.stored]
+        reached = max(broken_off or [found.reached for found in self.board.slices])
         return max(reached, int(self.history.state_before(self.task.owner).get("last_key", 0))) or None
 
 

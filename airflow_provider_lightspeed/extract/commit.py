@@ -60,12 +60,12 @@ def fingerprint(query: Mapping[str, Any]) -> str:
 class Commit:
     """What a run is about to publish.
 
-    :param whole: it holds all there is up to the window's end (a full read, a snapshot), and so supersedes the commits
-        whose windows end no later.
+    :param whole: it holds all there is (a full read, a snapshot), and so supersedes what was committed before it began.
     :param files: by table, the resource's own one under the empty name.
     :param state: what the next run continues from besides the watermark, such as the last key of an append read.
     :param extracted_at: the server's time when the read began.
     :param fields: those that records have had, in this run and before.
+    :param saw: the ids of the commits that were live when a whole read began.
     :param is_sweep: it holds what no window shows: tombstones, and records that were archived unseen.
     """
 
@@ -81,6 +81,7 @@ class Commit:
     state: Mapping[str, Any]
     extracted_at: datetime | None = None
     fields: tuple[str, ...] = ()
+    saw: tuple[str, ...] = ()
     is_sweep: bool = False
 
 
@@ -225,6 +226,7 @@ class Dataset:
             "window_end": _iso(commit.window.end),
             "watermark": _iso(commit.window.end) if commit.window.moves_watermark else None,
             "whole": commit.whole,
+            "saw": list(commit.saw),
             "sweep": commit.is_sweep,
             "state": dict(commit.state),
             "schema": commit.schema,

@@ -34,6 +34,11 @@ class History:
         moment = max(wholes, default=None) or min((commit["committed_at"] for commit in self.commits), default=None)
         return datetime.fromisoformat(moment) if moment else None
 
+    @property
+    def live_ids(self) -> tuple[str, ...]:
+        """The commits that count."""
+        return tuple(commit["id"] for commit in live_commits(self.commits))
+
     def state_before(self, owner: str) -> Json:
         """Return what the newest commit before a run's own first one left to continue from."""
         before: Json = {}

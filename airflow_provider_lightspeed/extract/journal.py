@@ -36,6 +36,7 @@ class Head:
     :param window: the window that the first try resolved; all tries read the same.
     :param extracted_at: the server's time at the first try.
     :param last: the list's last key at the survey, if there was one.
+    :param saw: the commits that were live when a whole read began.
     """
 
     account: str
@@ -45,6 +46,7 @@ class Head:
     window: Window
     extracted_at: datetime
     last: int | None = None
+    saw: tuple[str, ...] = ()
 
     def as_json(self) -> dict[str, Any]:
         """Return it as plain data."""
@@ -64,6 +66,7 @@ class Head:
             },
             "extracted_at": _text(self.extracted_at),
             "last": self.last,
+            "saw": list(self.saw),
         }
 
     @classmethod
@@ -78,7 +81,7 @@ class Head:
         extracted_at = _moment(data["extracted_at"])
         if extracted_at is None or moments["end"] is None:
             raise ValueError(data)
-        return cls(window=Window(**moments, **window), extracted_at=extracted_at, **rest)
+        return cls(window=Window(**moments, **window), extracted_at=extracted_at, saw=tuple(data["saw"]), **rest)
 
 
 def _text(moment: datetime | None) -> str | None:

@@ -21,31 +21,38 @@ def files_by_table(commit: Json) -> dict[str, list[Json]]:
 def superseded(commits: Iterable[Json]) -> dict[str, str]:
     """Return the ids of commits that no longer count, with the time since when.
 
-    Per account and query, a commit replaces earlier ones of the same run. One of a whole read replaces those whose
-    windows end no later, whichever was committed first: a read that began before it may end after it.
+    Per account and query, of the commits of one run the one counts whose read began last; a try that was thought dead may
+    commit after it. A whole read replaces what was there when it began (``saw``), and not what was committed meanwhile.
     """
     groups: dict[tuple[str, str], list[Json]] = {}
-    for commit in sorted(commits, key=lambda found: (found["sequence"], found["id"])):
+    for commit in commits:
         groups.setdefault((commit["account_id"], commit["query"]), []).append(commit)
     replaced: dict[str, str] = {}
     for group in groups.values():
-        last = {commit["owner"]: commit for commit in group}
-        for commit in group:
-            if commit is not last[commit["owner"]]:
-                replaced[commit["id"]] = last[commit["owner"]]["committed_at"]
+        last: dict[str, Json] = {}
+        for commit in sorted(group, key=_began):
+            earlier = last.get(commit["owner"])
+            if earlier is not None:
+                replaced[earlier["id"]] = max(earlier["committed_at"], commit["committed_at"])
+            last[commit["owner"]] = commit
         # One that was replaced itself counts too: what it replaced may be deleted by now.
-        wholes = [commit for commit in group if commit["whole"]]
-        if not wholes:
-            continue
-        newest = max(wholes, key=_reach)
+        wholes = {found: whole for whole in group if whole["whole"] for found in _seen(whole, group)}
         for commit in last.values():
-            if _reach(commit) < _reach(newest):
-                replaced[commit["id"]] = max(commit["committed_at"], newest["committed_at"])
+            if commit["id"] in wholes:
+                replaced[commit["id"]] = wholes[commit["id"]]["committed_at"]
     return replaced
 
 
-def _reach(commit: Json) -> tuple[str, int]:
-    return commit["window_end"], commit["sequence"]
+def _began(commit: Json) -> tuple[str, int]:
+    return commit.get("extracted_at") or "", commit["sequence"]
+
+
+def _seen(whole: Json, group: Sequence[Json]) -> Iterable[str]:
+    """Return the ids of the commits that a whole read found when it began."""
+    if "saw" in whole:
+        found: list[str] = whole["saw"]
+        return found
+    return [commit["id"] for commit in group if commit["sequence"] < whole["sequence"]]
 
 
 def live_commits(commits: Sequence[Json]) -> list[Json]:

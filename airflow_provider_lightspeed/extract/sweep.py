@@ -205,9 +205,10 @@ class _Sweep:
     def commit(self, swept: Swept) -> Json:
         """Publish tombstones and the rows that changed; also nothing, so that the next sweep knows of this one."""
         task, job = self._task, self._job
-        owner = sweeper_of(task.owner)
+        # Each sweep counts beside the others: a run that is run again, and sweeps again, takes back nothing.
+        owner = owner_of(f"{task.owner} sweep {self._window.end.isoformat()}")
         schemas = {**self._output.schemas, TOMBSTONES: tombstone_schema(self._columns.key)}
-        files = StagedFiles(task.storage, task.dataset.staging(owner, task.attempt), schemas)
+        files = StagedFiles(task.storage, task.dataset.staging(task.owner, f"{task.attempt}-sweep"), schemas)
         writer = files.writer(0)
         try:
             converter = RecordConverter(
@@ -236,11 +237,6 @@ class _Sweep:
                 is_sweep=True,
             )
         )
-
-
-def sweeper_of(owner: str) -> str:
-    """Return the name under which a run commits what its sweep found: beside its window's rows, not in their place."""
-    return owner_of(f"{owner} sweep")
 
 
 def tombstone_schema(key: str) -> pa.Schema:

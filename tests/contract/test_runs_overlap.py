@@ -66,9 +66,6 @@ def test_payment_taken_off_its_sale_is_gone_with_the_next_read(scene: Scene) -> 
     assert scene.wrong() == []
 
 
-@pytest.mark.xfail(
-    reason="a log's window says nothing of how far it was read: the full read replaces it, and the next run goes on beyond it"
-)
 def test_log_read_again_after_a_full_read_counts_with_all_that_it_read(scene: Scene) -> None:
     """It follows the keys to the end of the log, whatever its window's end; the next run goes on from there."""
     scene.read("InventoryLog", "first")
@@ -82,9 +79,6 @@ def test_log_read_again_after_a_full_read_counts_with_all_that_it_read(scene: Sc
     assert scene.wrong() == []
 
 
-@pytest.mark.xfail(
-    reason="the stretch before the crash is not read again, and the next run goes back from the log's end, not from there"
-)
 def test_log_that_a_crash_cut_off_loses_no_entry_that_came_late(scene: Scene) -> None:
     """A key given before the crash shows after it; by the retry the log has grown by more than is read again."""
     scene.read("InventoryLog", "first")
@@ -100,7 +94,7 @@ def test_log_that_a_crash_cut_off_loses_no_entry_that_came_late(scene: Scene) ->
     assert scene.wrong() == []
 
 
-@pytest.mark.xfail(reason="the full read whose window ends later replaces the other, whichever read later")
+@pytest.mark.xfail(reason="rows are dated by the beginning of their read: of two at once the later one counts")
 @pytest.mark.parametrize("name", ["PaymentType", "Item"])
 def test_of_two_full_reads_at_once_the_later_state_stays(name: str, scene: Scene) -> None:
     """The one that began first is slow: it sees a change that the other does not, and commits before it."""
@@ -114,7 +108,6 @@ def test_of_two_full_reads_at_once_the_later_state_stays(name: str, scene: Scene
     assert scene.wrong() == []
 
 
-@pytest.mark.xfail(reason="the last commit of a run replaces the one before, whichever began later")
 def test_of_two_tries_at_once_the_one_that_began_later_counts(scene: Scene) -> None:
     """A try that was thought dead has read its first page, and commits after the one that took its place."""
     scene.read("Sale", "before")
@@ -157,7 +150,6 @@ def test_window_given_in_another_zone_is_compared_as_a_time(scene: Scene) -> Non
     assert scene.wrong() == []
 
 
-@pytest.mark.xfail(reason="the second sweep of a run replaces the first one with all that it found")
 def test_run_again_keeps_what_its_sweep_found(scene: Scene) -> None:
     """A cleared run sweeps anew when the last sweep is long ago; what was found then stays found."""
     daily = timedelta(days=1)
@@ -172,7 +164,6 @@ def test_run_again_keeps_what_its_sweep_found(scene: Scene) -> None:
     assert scene.wrong() == []
 
 
-@pytest.mark.xfail(reason="the second sweep of a run replaces the first one with all that it found")
 def test_payment_archived_unseen_stays_archived_when_its_run_is_run_again(scene: Scene) -> None:
     """The sweep read it; its sale was not touched."""
     daily = timedelta(days=1)

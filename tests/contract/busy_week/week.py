@@ -23,7 +23,6 @@ from airflow_provider_lightspeed.extract.commit import owner_of
 from airflow_provider_lightspeed.extract.plan import Job
 from airflow_provider_lightspeed.extract.run import extract
 from airflow_provider_lightspeed.extract.storage import Storage
-from airflow_provider_lightspeed.extract.sweep import sweeper_of
 from airflow_provider_lightspeed.extract.window import NothingToRead, RunFacts
 from tests.contract.busy_week.check import Checker, Rule, Violation
 from tests.contract.busy_week.history import History
@@ -221,7 +220,7 @@ class Week:
         """Start the next try of a run."""
         run.tries += 1
         owner = owner_of(run.key)
-        self._labels |= {owner: run.key, sweeper_of(owner): f"{run.key}'s sweep"}
+        self._labels[owner] = run.key
         rng = random.Random(f"{self._seed} {run.key} {run.tries}")  # noqa: S311 - made up from a seed
         weather, lives = (Weather(), None) if calm else _fate(rng)
         attempt = str(run.tries)
