@@ -12,15 +12,15 @@ from bisect import bisect_right
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from itertools import accumulate
 from typing import Any, Final
 
 import orjson
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from airflow_provider_lightspeed.arrow import build
+from airflow_provider_lightspeed.arrow.casts import TEXTS, cast
 from airflow_provider_lightspeed.arrow.types import Column, Selection, Shape, schema_of, shape_of
 from airflow_provider_lightspeed.arrow.values import CONVERTERS, Misfit, raw_text
 from airflow_provider_lightspeed.redact import Secret
@@ -32,15 +32,11 @@ Where = Callable[[int], tuple[int, str]]
 #: Returns the values of a key, one for each record.
 Read = Callable[[str], list[Any]]
 
-_FIRST_MOMENT: Final = build.moment(datetime(1, 1, 1, tzinfo=UTC))
-_EMPTY: Final = build.text("")
-_NULL: Final = pa.nulls(1, pa.string())[0]
 #: The reason for a field in ``_extra`` that has no column.
 UNKNOWN: Final = "not in the catalog"
 #: Stands in ``_extra`` for a value that may show what is excluded or hashed.
 WITHHELD: Final = "(withheld)"
 TOP: Final[Where] = lambda row: (row, "")  # noqa: E731 - a constant of a type that has a name
-_TEXTS: Final = (FieldType.STRING, FieldType.MIXED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,7 +172,7 @@ class RecordConverter:
         spellings = [texts[key] for key in column.keys if key in texts]
         used = [text for text in spellings if text.null_count < len(text)] or spellings[:1]
         if len(used) == 1 and column.format is None:
-            typed = _cast(column, used[0])
+            typed = cast(column, used[0])
             if typed is not None:
                 return typed
         return self._careful(column, self._values(column, read, where), where)
@@ -194,7 +190,7 @@ class RecordConverter:
         convert = CONVERTERS[column.type]
         typed: list[Any] = []
         for index, value in enumerate(values):
-            if value is None or (value == "" and column.type not in _TEXTS):
+            if value is None or (value == "" and column.type not in TEXTS):
                 typed.append(None)
                 continue
             try:
@@ -286,21 +282,3 @@ def _plain_groups(column: Column, values: Sequence[Any]) -> list[list[Record]] |
             return None
     kinds = {type(member) for group in groups for member in group}
     return groups if kinds <= {dict} else None
-
-
-def _cast(column: Column, texts: pa.Array) -> pa.Array | None:
-    """Let Arrow read a column of texts; ``None`` if it refuses one. Of all types but text, ``""`` means null."""
-    if column.type in _TEXTS:
-        return texts
-    if column.type is FieldType.INTEGER and pc.any(pc.match_substring(texts, "x", ignore_case=True)).as_py():
-        return None  # Arrow takes hexadecimal digits for a number
-    try:
-        typed = texts.cast(column.arrow)
-    except pa.ArrowInvalid:
-        try:
-            typed = pc.if_else(pc.equal(texts, _EMPTY), _NULL, texts).cast(column.arrow)
-        except pa.ArrowInvalid:
-            return None
-    if column.type is FieldType.DATETIME and pc.any(pc.less(typed, _FIRST_MOMENT)).as_py():
-        return None  # Arrow reads the year 0, which Python and most warehouses cannot
-    return typed
