@@ -71,13 +71,13 @@ class _Kind:
     :param line: makes the line of such a record; of one with as many fields, but others, it raises ``KeyError``.
     :param fields: of such a record.
     :param absent: how many of the line's values stand for nothing.
-    :param is_exact: whether ``line`` keeps that promise.
+    :param width: of records that ``line`` can be tried on, in fields; -1: of none, it would not raise.
     """
 
     line: Callable[[Record], str]
     fields: tuple[str, ...]
     absent: int
-    is_exact: bool = True
+    width: int
 
 
 class LineWriter:
@@ -117,14 +117,13 @@ class LineWriter:
 
     def _text(self, records: Sequence[Record]) -> tuple[str, set[str]]:
         """Return the lines, and all fields that the records have."""
-        usual = self._kind(records[0])
-        width = len(usual.fields) if usual.is_exact else -1
-        lines, absent, fields = [], 0, set(usual.fields)
+        kind = self._kind(records[0])
+        lines, absent, fields = [], 0, set(kind.fields)
         try:
             for record in records:
-                kind = usual
                 try:
-                    line = usual.line(record) if len(record) == width else None
+                    # Most records have the fields of the one before.
+                    line = kind.line(record) if len(record) == kind.width else None
                 except KeyError:
                     line = None
                 if line is None:
@@ -191,18 +190,18 @@ def _kind(keys: Sequence[str], fields: tuple[str, ...]) -> _Kind:
     present = [key for key in keys if key in fields]
     absent = len(keys) - len(present)
     if present != list(keys[: len(present)]) or len(present) < 2:
-        return _Kind(lambda record: join({**nothing, **record}[key] for key in keys), fields, absent, is_exact=False)
+        return _Kind(lambda record: join({**nothing, **record}[key] for key in keys), fields, absent, -1)
     end, pick = (_BETWEEN + _NONE) * absent, itemgetter(*present)
     others = [key for key in fields if key not in present]
     if not others:
-        return _Kind(lambda record: join(pick(record)) + end, fields, absent)
+        return _Kind(lambda record: join(pick(record)) + end, fields, absent, len(fields))
     rest = itemgetter(*others)
 
     def line(record: Record) -> str:
         rest(record)
         return join(pick(record)) + end
 
-    return _Kind(line, fields, absent)
+    return _Kind(line, fields, absent, len(fields))
 
 
 def _groups(column: Column, records: Sequence[Record]) -> tuple[list[int], list[Record]]:
