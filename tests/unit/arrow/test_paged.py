@@ -224,7 +224,18 @@ def test_what_is_not_documented_is_left_to_the_careful_way(record: Record) -> No
             writer.write(records)
 
 
-def test_an_extract_does_not_import_pandas(simulator: SimulatorProcess, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        ("Sale", {"relations": ["SaleLines", "Customer.Contact"]}),
+        ("Sale", {"relations": ["SaleLines", "Customer.Contact"], "relation_layout": "tables"}),
+        ("SaleLine", {"mode": "incremental"}),
+    ],
+    ids=["nested", "tables", "through parents"],
+)
+def test_an_extract_does_not_import_pandas(
+    simulator: SimulatorProcess, tmp_path: Path, name: str, options: dict[str, Any]
+) -> None:
     """It takes more CPU than thousands of rows, and each task is a process of its own."""
     order = {
         "base_url": simulator.base_url,
@@ -232,8 +243,8 @@ def test_an_extract_does_not_import_pandas(simulator: SimulatorProcess, tmp_path
         "account_id": simulator.account_id,
         "folder": str(tmp_path),
         "attempt": "1",
-        "name": "Sale",
-        "options": {"relations": ["SaleLines", "Customer.Contact"]},
+        "name": name,
+        "options": options,
         "most_chains": 2,
         "store_every": 0.0,
     }
