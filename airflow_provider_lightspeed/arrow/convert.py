@@ -12,15 +12,16 @@ from bisect import bisect_right
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from itertools import accumulate
 from typing import Any, Final
 
 import orjson
 import pyarrow as pa
-import pyarrow.compute as pc
 
-from airflow_provider_lightspeed.arrow.types import TIMESTAMP, Column, Selection, Shape, schema_of, shape_of
+from airflow_provider_lightspeed.arrow import build
+from airflow_provider_lightspeed.arrow.casts import TEXTS, cast
+from airflow_provider_lightspeed.arrow.types import Column, Selection, Shape, schema_of, shape_of
 from airflow_provider_lightspeed.arrow.values import CONVERTERS, Misfit, raw_text
 from airflow_provider_lightspeed.redact import Secret
 from airflow_provider_lightspeed.resources.base import FieldType, Resource
@@ -28,13 +29,14 @@ from airflow_provider_lightspeed.resources.base import FieldType, Resource
 Record = Mapping[str, Any]
 #: Says which top-level row a nested row belongs to, and the path to it.
 Where = Callable[[int], tuple[int, str]]
+#: Returns the values of a key, one for each record.
+Read = Callable[[str], list[Any]]
 
-_FIRST_MOMENT: Final = pa.scalar(datetime(1, 1, 1, tzinfo=UTC), TIMESTAMP)
 #: The reason for a field in ``_extra`` that has no column.
 UNKNOWN: Final = "not in the catalog"
 #: Stands in ``_extra`` for a value that may show what is excluded or hashed.
 WITHHELD: Final = "(withheld)"
-_TEXTS: Final = (FieldType.STRING, FieldType.MIXED)
+TOP: Final[Where] = lambda row: (row, "")  # noqa: E731 - a constant of a type that has a name
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,8 +52,8 @@ class Lineage:
         """Return the lineage columns of so many rows."""
         moments = (self.extracted_at, self.window_start, self.window_end)
         return [
-            pa.repeat(pa.scalar(self.account_id, pa.string()), rows),
-            *(pa.repeat(pa.scalar(moment, TIMESTAMP), rows) for moment in moments),
+            pa.repeat(build.text(self.account_id), rows),
+            *(pa.repeat(build.moment(moment), rows) for moment in moments),
         ]
 
 
@@ -88,14 +90,16 @@ class RecordConverter:
 
     def convert(self, records: Sequence[Record]) -> pa.RecordBatch:
         """Return the records as one batch, in order."""
-        self._extras = {}
-        arrays = self._columns(self._shape, records, lambda row: (row, ""))
-        extra = [None] * len(records)
-        for row, found in self._extras.items():
-            extra[row] = orjson.dumps(found, option=orjson.OPT_SORT_KEYS).decode()  # type: ignore[call-overload]
-        arrays.append(pa.array(extra, pa.string()))
-        arrays += self._lineage.columns(len(records))
-        return pa.RecordBatch.from_arrays(arrays, schema=self.schema)
+        return self._batch(self._columns(self._shape, records, TOP), len(records))
+
+    def _batch(self, arrays: list[pa.Array], rows: int) -> pa.RecordBatch:
+        """Return columns as a batch, with what was kept meanwhile in ``_extra``."""
+        extras, self._extras = self._extras, {}
+        extra = pa.nulls(rows, pa.string())
+        if extras:
+            kept = {row: orjson.dumps(found, option=orjson.OPT_SORT_KEYS).decode() for row, found in extras.items()}
+            extra = build.texts([kept.get(row) for row in range(rows)])
+        return pa.RecordBatch.from_arrays([*arrays, extra, *self._lineage.columns(rows)], schema=self.schema)
 
     def _columns(self, shape: Shape, records: Sequence[Record], where: Where) -> list[pa.Array]:
         known = shape.known
@@ -132,12 +136,11 @@ class RecordConverter:
             # What is excluded or hashed must not come back as raw text.
             self._extras.setdefault(row, {})[path] = WITHHELD if self._selection.withholds(plain) else value
 
-    def _values(self, column: Column, records: Sequence[Record], where: Where) -> list[Any]:
+    def _values(self, column: Column, read: Read, where: Where) -> list[Any]:
         key, *others = column.keys
-        values = [record.get(key) for record in records]
+        values = read(key)
         for other in others:
-            for index, record in enumerate(records):
-                second = record.get(other)
+            for index, second in enumerate(read(other)):
                 if second is None or second == values[index]:
                     continue
                 if values[index] is None:
@@ -151,18 +154,28 @@ class RecordConverter:
     def _column(
         self, column: Column, records: Sequence[Record], texts: Mapping[str, pa.Array], where: Where
     ) -> pa.Array:
-        if column.shape is not None:
-            nested = self._collection if column.type is FieldType.COLLECTION else self._object
-            return nested(column, self._values(column, records, where), where)
+        def read(key: str) -> list[Any]:
+            return [record.get(key) for record in records]
+
+        if column.shape is None:
+            return self._plain(column, texts, read, where)
+        nested = self._collection if column.type is FieldType.COLLECTION else self._object
+        return nested(column, self._values(column, read, where), where)
+
+    def _plain(self, column: Column, texts: Mapping[str, pa.Array], read: Read, where: Where) -> pa.Array:
+        """Return a column of values.
+
+        :param texts: the keys whose values are all texts.
+        """
         if column.is_hashed:
-            return self._hashed(self._values(column, records, where))
+            return self._hashed(self._values(column, read, where))
         spellings = [texts[key] for key in column.keys if key in texts]
         used = [text for text in spellings if text.null_count < len(text)] or spellings[:1]
         if len(used) == 1 and column.format is None:
-            typed = _cast(column, used[0])
+            typed = cast(column, used[0])
             if typed is not None:
                 return typed
-        return self._careful(column, self._values(column, records, where), where)
+        return self._careful(column, self._values(column, read, where), where)
 
     def _hashed(self, values: Sequence[Any]) -> pa.Array:
         """Replace values by HMAC-SHA-256 of their text (RFC 2104): equal values stay equal, and cannot be tried out."""
@@ -171,13 +184,13 @@ class RecordConverter:
             text: hmac.new(salt, text.encode(), hashlib.sha256).hexdigest()
             for text in {raw_text(value) for value in values if value is not None and value != ""}
         }
-        return pa.array([digests.get(raw_text(value)) for value in values], pa.string())
+        return build.texts([digests.get(raw_text(value)) for value in values])
 
     def _careful(self, column: Column, values: list[Any], where: Where) -> pa.Array:
         convert = CONVERTERS[column.type]
         typed: list[Any] = []
         for index, value in enumerate(values):
-            if value is None or (value == "" and column.type not in _TEXTS):
+            if value is None or (value == "" and column.type not in TEXTS):
                 typed.append(None)
                 continue
             try:
@@ -207,7 +220,7 @@ class RecordConverter:
             return row, f"{path}{column.source}."
 
         arrays = self._columns(column.shape, found, inside)
-        return pa.StructArray.from_arrays(arrays, fields=list(column.arrow), mask=pa.array(absent, pa.bool_()))
+        return pa.StructArray.from_arrays(arrays, fields=list(column.arrow), mask=build.booleans(absent))
 
     def _collection(self, column: Column, values: list[Any], where: Where) -> pa.Array:
         assert column.shape is not None
@@ -224,7 +237,7 @@ class RecordConverter:
         members = [member for group in groups for member in group]
         arrays = self._columns(column.shape, members, inside)
         structs = pa.StructArray.from_arrays(arrays, fields=list(column.arrow.value_type))
-        return pa.ListArray.from_arrays(pa.array(offsets, pa.int32()), structs, type=column.arrow)
+        return pa.ListArray.from_arrays(build.int32s(offsets), structs, type=column.arrow)
 
     def _members(self, column: Column, value: Any, where: Where, index: int) -> list[Record]:
         """Normalise a container: several records, one as an object, none as ``""`` or nothing."""
@@ -269,21 +282,3 @@ def _plain_groups(column: Column, values: Sequence[Any]) -> list[list[Record]] |
             return None
     kinds = {type(member) for group in groups for member in group}
     return groups if kinds <= {dict} else None
-
-
-def _cast(column: Column, texts: pa.Array) -> pa.Array | None:
-    """Let Arrow read a column of texts; ``None`` if it refuses one. Of all types but text, ``""`` means null."""
-    if column.type in _TEXTS:
-        return texts
-    if column.type is FieldType.INTEGER and pc.any(pc.match_substring(texts, "x", ignore_case=True)).as_py():
-        return None  # Arrow takes hexadecimal digits for a number
-    try:
-        typed = texts.cast(column.arrow)
-    except pa.ArrowInvalid:
-        try:
-            typed = pc.if_else(pc.equal(texts, ""), None, texts).cast(column.arrow)
-        except pa.ArrowInvalid:
-            return None
-    if column.type is FieldType.DATETIME and pc.any(pc.less(typed, _FIRST_MOMENT)).as_py():
-        return None  # Arrow reads the year 0, which Python and most warehouses cannot
-    return typed

@@ -14,6 +14,7 @@ from typing import Final
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from airflow_provider_lightspeed.arrow import build
 from airflow_provider_lightspeed.arrow.types import EXTRA, LINEAGE, Shape, schema_of
 from airflow_provider_lightspeed.exceptions import unknown
 from airflow_provider_lightspeed.resources.base import FieldType
@@ -69,7 +70,7 @@ class Layout:
         schema = self.schemas[MAIN]
         main = pa.RecordBatch.from_arrays([batch.column(name) for name in schema.names], schema=schema)
         columns = dict(zip(batch.schema.names, batch.columns, strict=True))
-        root = _Records(self.shape, MAIN, columns, pa.array(range(batch.num_rows), pa.int64()), None)
+        root = _Records(self.shape, MAIN, columns, build.int64s(range(batch.num_rows)), None)
         return {MAIN: main, **{found.name: self._batch(found, batch) for found in _descendants(root)}}
 
     def _children(self, shape: Shape, prefix: str) -> Iterator[tuple[str, pa.Schema]]:
@@ -144,13 +145,11 @@ def _descendants(above: _Records) -> Iterator[_Inner]:
         is_many = column.type is FieldType.COLLECTION
         if is_many:
             parents, members = pc.list_parent_indices(array), array.flatten()
-            positions = pc.subtract(pa.array(range(len(parents)), pa.int64()), pc.index_in(parents, parents)).cast(
-                pa.int32()
-            )
+            positions = pc.subtract(build.int64s(range(len(parents))), pc.index_in(parents, parents)).cast(pa.int32())
         else:
             parents = pc.indices_nonzero(array.is_valid()).cast(pa.int64())
             members = array.take(parents)
-            positions = pa.repeat(pa.scalar(0, pa.int32()), len(parents))
+            positions = pa.repeat(build.int32s([0])[0], len(parents))
         inner = _Records(
             column.shape,
             _below(above.name, column.source),
@@ -171,8 +170,9 @@ def _paths(above: _Records, name: str, parents: pa.Array, positions: pa.Array | 
     if positions is not None:
         parts += ["[", positions.cast(pa.string()), "]"]
     if all(isinstance(part, str) for part in parts):
-        return pa.repeat(pa.scalar("".join(map(str, parts))), len(parents))
-    return pc.binary_join_element_wise(*parts, "")
+        return pa.repeat(build.text("".join(map(str, parts))), len(parents))
+    scalars = [build.text(part) if isinstance(part, str) else part for part in (*parts, "")]
+    return pc.binary_join_element_wise(*scalars)
 
 
 def _flat(shape: Shape) -> list[pa.Field]:

@@ -13,6 +13,7 @@ from requests.adapters import HTTPAdapter
 from requests.cookies import cookiejar_from_dict
 from requests.structures import CaseInsensitiveDict
 from urllib3.connection import HTTPConnection, HTTPSConnection
+from urllib3.exceptions import HTTPError
 
 from airflow_provider_lightspeed import __version__
 from airflow_provider_lightspeed.auth.flow import OAuthReply, OAuthRequest
@@ -132,11 +133,12 @@ class RequestsTransport:
                 json=request.json,
                 timeout=self._timeout,
                 allow_redirects=False,
-                stream=self._total is not None,
+                stream=True,
                 **self._environment(request.url),
             )
-            body = reply.content if self._total is None else _within(reply, self._total)
-        except requests.RequestException as error:
+            # At one go: `reply.content` puts a page together from dozens of chunks.
+            body = reply.raw.read(decode_content=True) if self._total is None else _within(reply, self._total)
+        except (requests.RequestException, HTTPError) as error:
             where = urlsplit(request.url)
             msg = f"no complete reply from {where.scheme}://{where.netloc} ({type(error).__name__}): check host and network"
             # The cause's text repeats the URL; its type says enough.

@@ -10,7 +10,8 @@ from functools import partial
 
 import pyarrow as pa
 
-from airflow_provider_lightspeed.arrow.convert import Lineage, RecordConverter
+from airflow_provider_lightspeed.arrow.convert import Lineage
+from airflow_provider_lightspeed.arrow.paged import PageConverter
 from airflow_provider_lightspeed.arrow.parquet import schema_hash
 from airflow_provider_lightspeed.arrow.types import arrow_schema
 from airflow_provider_lightspeed.client.rest import RSeriesClient
@@ -157,7 +158,7 @@ class Attempt:
             window=self.head.window,
             board=self.board,
             new_converter=partial(
-                RecordConverter,
+                PageConverter,
                 job.resource,
                 job.relations,
                 job.selection,

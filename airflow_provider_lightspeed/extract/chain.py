@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import pyarrow as pa
 
-from airflow_provider_lightspeed.arrow.convert import RecordConverter
+from airflow_provider_lightspeed.arrow.paged import PageConverter
 from airflow_provider_lightspeed.client.rest import Page, RSeriesClient
 from airflow_provider_lightspeed.extract.checks import check_filters, check_window, children
 from airflow_provider_lightspeed.extract.files import StagedFiles
@@ -55,7 +55,7 @@ class Work:
     plan: Plan
     window: Window
     board: Board
-    new_converter: Callable[[], RecordConverter]
+    new_converter: Callable[[], PageConverter]
     output: Output
     check: Callable[[Report], None]
     store: Callable[[pa.RecordBatch, Segment, Sequence[int]], None] | None
@@ -87,7 +87,6 @@ class Chain:
         self._set_aside = set_aside
         self._converter = work.new_converter()
         self._out = work.files.writer(found.after) if work.files else None
-        self._waiting: list[dict[str, Any]] = []
         self._parents: list[int] = []
         self._pages = 0
         self._since = 0.0
@@ -141,7 +140,7 @@ class Chain:
         now = self._work.seconds()
         if not self._pages:
             self._since = now
-        self._waiting += records
+        self._converter.take(records)
         self._pages += 1
         is_path_whole = page.next_url is None
         if path is not None and is_path_whole:
@@ -155,9 +154,9 @@ class Chain:
         """Convert what is waiting, store it, hand it on."""
         work, found = self._work, self._slice
         before = Counter(self._converter.report)
-        batch = self._converter.convert(self._waiting)
+        batch = self._converter.flush()
         new = self._converter.report - before
-        work.seen.update(*self._waiting)
+        work.seen.update(self._converter.fields)
         work.check(new)
         if work.store is not None:
             work.store(batch, self._segment(new), self._parents)
@@ -166,7 +165,7 @@ class Chain:
         if self._out is not None:
             self._out.write(work.output.split(batch, self._parents))
         self._after = found.reached if self._plan.key is not None else self._after + len(self._paths)
-        self._waiting, self._parents, self._pages, self._paths = [], [], 0, []
+        self._parents, self._pages, self._paths = [], 0, []
 
     def _segment(self, new: Report) -> Segment:
         found = self._slice

@@ -8,6 +8,7 @@ from functools import cached_property
 
 import pyarrow as pa
 
+from airflow_provider_lightspeed.arrow import build
 from airflow_provider_lightspeed.arrow.convert import Lineage
 from airflow_provider_lightspeed.arrow.tables import Batches, Layout
 from airflow_provider_lightspeed.arrow.types import LINEAGE
@@ -31,7 +32,8 @@ class Parents:
 
     def batch(self, keys: Sequence[int] | pa.Array, lineage: Lineage) -> pa.RecordBatch:
         """Return the rows of parents that were read."""
-        return pa.RecordBatch.from_arrays([pa.array(keys, pa.int64()), *lineage.columns(len(keys))], schema=self.schema)
+        found = keys if isinstance(keys, pa.Array) else build.int64s(keys)
+        return pa.RecordBatch.from_arrays([found, *lineage.columns(len(found))], schema=self.schema)
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import gzip
 import socket
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import pytest
 
@@ -62,3 +66,65 @@ def test_netrc_cannot_replace_the_token(
         file.write("default login somebody password else\n")
     monkeypatch.setenv("NETRC", netrc)
     assert RequestsTransport().send(request(simulator)).status == 200
+
+
+@contextmanager
+def answering(head: bytes, body: bytes) -> Iterator[str]:
+    """Serve one raw answer, whatever is asked, and hang up."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+
+        def serve() -> None:
+            connection, _ = listening.accept()
+            with connection:
+                connection.recv(65_536)
+                connection.sendall(b"HTTP/1.1 200 OK\r\n" + head + b"\r\n\r\n" + body)
+
+        thread = threading.Thread(target=serve, daemon=True)
+        thread.start()
+        yield f"http://127.0.0.1:{listening.getsockname()[1]}/"
+        thread.join(10)
+
+
+def _chunked(body: bytes) -> bytes:
+    half = len(body) // 2
+    return b"".join(b"%x\r\n%b\r\n" % (len(part), part) for part in (body[:half], body[half:])) + b"0\r\n\r\n"
+
+
+PACKED = gzip.compress(b'{"name":"value"}')
+GZIP = b"Content-Encoding: gzip\r\n"
+TRANSPORTS = [RequestsTransport, lambda: RequestsTransport(total_timeout=10.0)]
+
+
+@pytest.mark.parametrize("transport", TRANSPORTS, ids=["at one go", "against the clock"])
+@pytest.mark.parametrize(
+    ("head", "body"),
+    [
+        (GZIP + b"Content-Length: %d" % len(PACKED), PACKED),
+        (GZIP + b"Transfer-Encoding: chunked", _chunked(PACKED)),
+        (b"Transfer-Encoding: chunked", _chunked(b'{"name":"value"}')),
+        (b"Connection: close", b'{"name":"value"}'),
+    ],
+    ids=["gzip", "gzip in chunks", "chunks", "no length"],
+)
+def test_bodies_are_unpacked(transport: Callable[[], RequestsTransport], head: bytes, body: bytes) -> None:
+    """Compressed, in chunks, or both: the body is what the server meant."""
+    with answering(head, body) as url:
+        assert transport().send(Request("GET", url)).body == b'{"name":"value"}'
+
+
+@pytest.mark.parametrize("transport", TRANSPORTS, ids=["at one go", "against the clock"])
+@pytest.mark.parametrize(
+    ("head", "body"),
+    [
+        (b"Content-Length: 100", b"{"),
+        (b"Transfer-Encoding: chunked", _chunked(b'{"name":"value"}')[:-9]),
+        (GZIP + b"Content-Length: 5", b"plain"),
+    ],
+    ids=["short", "missing chunk", "not gzip"],
+)
+def test_bodies_that_break_off_are_unreachable(
+    transport: Callable[[], RequestsTransport], head: bytes, body: bytes
+) -> None:
+    """Less than was announced, or something that cannot be unpacked: no reply at all."""
+    with answering(head, body) as url, pytest.raises(Unreachable, match="no complete reply"):
+        transport().send(Request("GET", url))

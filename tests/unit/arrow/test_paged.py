@@ -1,0 +1,253 @@
+"""Pages to Arrow: the quick way gives what the careful way gives, and leaves alone what it does not understand."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from operator import attrgetter
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from airflow_provider_lightspeed.arrow.convert import Lineage, RecordConverter
+from airflow_provider_lightspeed.arrow.lines import LineWriter, Unusual
+from airflow_provider_lightspeed.arrow.paged import PageConverter
+from airflow_provider_lightspeed.arrow.types import Column, Selection, Shape, shape_of
+from airflow_provider_lightspeed.redact import Secret
+from airflow_provider_lightspeed.resources.base import FieldType
+from airflow_provider_lightspeed.resources.catalog import resource, resources
+from airflow_provider_lightspeed.simulator.testing import SimulatorProcess
+from tests.fakes import NOON
+
+LINEAGE = Lineage("7", NOON, None, NOON)
+RELATIONS = {
+    found.name: [name for name, facts in found.relations.items() if not facts.single_only] for found in resources()
+}
+Record = dict[str, Any]
+
+#: Texts that would not come back from lines.
+CONTROLS = ["\x1e", "\x1f", "a\x1eb", "a\x1fb", "\n", "\r", "a\nb", "a\r\n", "\ufeff", "\ufeffa"]
+TEXTS = [
+    "", " ", "0", "12", "-0", "0x10", " 7", "1_000", "٣", "1e3", "9" * 29, str(2**63), "11.4860025", "0.000000000001",
+    "true", "False", "yes", "N/A", "NaN", "null", "NULL", '"', '""', ",", "\\", "\t", "é😀", "2021-05-20",
+    "2021-05-20T14:10:08+00:00", "2021-05-20T14:10:08", "0000-00-00T00:00:00+00:00", "12/31/2021",
+    "\x00", "\x85", "\u2028", "\x1d",
+]  # fmt: skip
+#: What is no text.
+STRANGERS = [None, 5, 1.5, True, [], ["a"], {}, {"deep": "x"}]
+
+ALL = Selection()
+SELECTIONS = [
+    Selection(("saleID", "total", "SaleLines")),
+    Selection(("SaleLines",), excluded=("SaleLines.unitPrice", "SaleLines.SaleAccounts")),
+    Selection(excluded=("SaleLines", "total"), hashed=("referenceNumber", "Customer.firstName")),
+    Selection(hashed=("total", "updateTime", "SaleLines.itemID"), naming="snake_case"),
+]
+
+SOURCE = attrgetter("source")
+NO_COLUMNS = (Column("nothing", FieldType.STRING, ("nothing",)),)
+
+plain = st.one_of(st.sampled_from(TEXTS), st.text(max_size=6))
+hostile = st.one_of(plain, st.sampled_from([*CONTROLS, *STRANGERS]))
+
+
+def record_of(
+    draw: st.DrawFn, shape: Shape, values: st.SearchStrategy[Any], *, is_hostile: bool, deep: int = 0
+) -> Record:
+    """Draw a record: some of its fields, objects there or not, collections of none, one or several."""
+    record: Record = {}
+    columns = draw(st.lists(st.sampled_from(shape.columns or NO_COLUMNS), max_size=5, unique_by=SOURCE))
+    for column in columns:
+        key = draw(st.sampled_from(column.keys))
+        record[key] = draw(values)
+        if column.shape is not None and deep < 3 and not (is_hostile and draw(st.integers(0, 9)) == 0):
+            record[key] = nested_of(draw, column, values, is_hostile=is_hostile, deep=deep)
+    if is_hostile and draw(st.integers(0, 9)) == 0:
+        record["brandNew"] = draw(values)
+    return record
+
+
+def nested_of(draw: st.DrawFn, column: Column, values: st.SearchStrategy[Any], *, is_hostile: bool, deep: int) -> Any:
+    assert column.shape is not None
+    most = 3 if column.type is FieldType.COLLECTION else 1
+    several = [
+        record_of(draw, column.shape, values, is_hostile=is_hostile, deep=deep + 1)
+        for _ in range(draw(st.integers(0, most)))
+    ]
+    if not several:
+        return ""
+    inner: Any = several[0] if len(several) == 1 and (most == 1 or draw(st.booleans())) else several
+    return {column.element: inner} if most > 1 and column.element else inner
+
+
+@st.composite
+def pages_of(draw: st.DrawFn, name: str, relations: list[str]) -> list[list[Record]]:
+    """Draw pages of records; every other one holds strangers."""
+    shape = shape_of(resource(name), relations)
+    pages = []
+    for _ in range(draw(st.integers(0, 3))):
+        strange = draw(st.booleans())
+        values = hostile if strange else plain
+        pages.append([record_of(draw, shape, values, is_hostile=strange) for _ in range(draw(st.integers(0, 4)))])
+    return pages
+
+
+def both(
+    name: str, relations: list[str], pages: list[list[Record]], selection: Selection = ALL
+) -> tuple[pa.RecordBatch, pa.RecordBatch]:
+    """Convert the pages quickly, and all records together one by one; what was set aside must be the same."""
+    salt = Secret("salt")
+    quick = PageConverter(resource(name), relations, selection, lineage=LINEAGE, salt=salt)
+    careful = RecordConverter(resource(name), relations, selection, lineage=LINEAGE, salt=salt)
+    for page in pages:
+        quick.take(page)
+    batch = quick.flush()
+    batch.validate(full=True)
+    expected = careful.convert([record for page in pages for record in page])
+    assert quick.report == careful.report
+    assert quick.fields == {key for page in pages for record in page for key in record}
+    return batch, expected
+
+
+@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(st.data())
+def test_pages_become_what_their_records_become(data: st.DataObject) -> None:
+    """Any resource, relations and values: the same batch and the same report as record by record."""
+    name = data.draw(st.sampled_from(sorted(RELATIONS)))
+    relations = (
+        data.draw(st.lists(st.sampled_from(RELATIONS[name]), unique=True, max_size=4)) if RELATIONS[name] else []
+    )
+    batch, expected = both(name, relations, data.draw(pages_of(name, relations)))
+    assert batch.schema == expected.schema
+    assert batch.to_pylist() == expected.to_pylist()
+    assert batch.equals(expected)
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(pages_of("Sale", ["SaleLines", "Customer.Contact"]), st.sampled_from(SELECTIONS))
+def test_selections_hold_for_pages(pages: list[list[Record]], selection: Selection) -> None:
+    """Chosen, excluded, hashed and renamed columns are the same either way."""
+    batch, expected = both("Sale", ["SaleLines", "Customer.Contact"], pages, selection)
+    assert batch.schema == expected.schema
+    assert batch.to_pylist() == expected.to_pylist()
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    st.lists(st.dictionaries(st.sampled_from(["a", "b", "c"]), st.text(max_size=4)), min_size=1, max_size=5),
+    st.integers(1, 3),
+)
+def test_lines_say_what_the_records_said(records: list[dict[str, str]], width: int) -> None:
+    """However few columns there are, every text comes back, and a missing field is null; or the page is unusual."""
+    shape = Shape(
+        tuple(Column(name, FieldType.STRING, (name,)) for name in ("a", "b", "c")[:width]), frozenset({"a", "b", "c"})
+    )
+    writer = LineWriter(shape)
+    try:
+        lines = [writer.write(records), writer.write(records[:1])]
+    except Unusual:
+        texts = [text for record in records for text in record.values()]
+        assert any(character in text for text in texts for character in "\n\r\x1e\x1f\ufeff")
+        return
+    found = writer.read(lines)
+    assert found.rows == len(records) + 1
+    for key in ("a", "b", "c")[:width]:
+        assert found.values(key) == [record.get(key) for record in [*records, records[0]]]
+
+
+class _QuickOnly(PageConverter):
+    def convert(self, records: Any) -> pa.RecordBatch:
+        raise AssertionError("record by record")
+
+
+LINE = {"saleLineID": "1", "unitPrice": "2.50"}
+
+
+@pytest.mark.parametrize(
+    "record",
+    [
+        {"total": "1.5", "saleID": "2", "Shop": {"name": "x"}},
+        {
+            "saleID": "2",
+            "SaleLines": {"SaleLine": [LINE, {**LINE, "SalesAccounts": {"SaleAccount": {}}}]},
+        },
+        {"saleID": "2", "SaleLines": {"SaleLine": LINE}},
+        {"saleID": "2", "SaleLines": ""},
+        {"saleID": "", "total": "not a number", "referenceNumber": 'Ünï \\ " 😀'},
+        {"saleID": "2", "customerID": "7", "Customer": {"Contact": {"custom": "x"}}},
+    ],
+    ids=["other order", "lines", "one line", "no lines", "texts that do not fit", "relation within a relation"],
+)
+def test_documented_pages_go_the_quick_way(record: Record) -> None:
+    """Fields that come and go, one-or-many and values that do not fit their type cost no page the quick way."""
+    converter = _QuickOnly(resource("Sale"), ("SaleLines", "Customer.Contact"), lineage=LINEAGE)
+    for _ in range(2):
+        converter.take([{"saleID": "1", "total": "1", "createTime": "", "SaleLines": ""}, record])
+    assert converter.flush().column("saleID").to_pylist() == [1, int(record["saleID"] or 0) or None] * 2
+
+
+@pytest.mark.parametrize("value", [*STRANGERS, *CONTROLS], ids=repr)
+def test_strangers_are_left_to_the_careful_way(value: Any) -> None:
+    """What is no text, or holds one of the characters that lines are made of."""
+    writer = LineWriter(shape_of(resource("Sale")))
+    with pytest.raises(Unusual):
+        writer.write([{"archived": value, "saleID": "1"}])
+
+
+@pytest.mark.parametrize(
+    "record",
+    [
+        {"brandNew": "x"},
+        {"SaleLines": {"SaleLine": [LINE], "note": "x"}},
+        {"SaleLines": {"SaleLine": [LINE, "stray"]}},
+        {"SaleLines": {"SaleLine": "stray"}},
+        {"SaleLines": [LINE]},
+        {"SaleLines": LINE},
+        {"SaleLines": {"SaleLine": {**LINE, "brandNew": "x"}}},
+        {"Shop": [{"name": "x"}]},
+        {"updateTime": "", "brandNew": ""},
+    ],
+    ids=str,
+)
+def test_what_is_not_documented_is_left_to_the_careful_way(record: Record) -> None:
+    """New fields, and containers that hold something else; before and after an ordinary record with as many fields."""
+    shape = shape_of(resource("Sale"), ["SaleLines"])
+    ordinary = {"saleID": "1", "total": "2"}
+    for records in ([record], [ordinary, {"saleID": "1", **record}], [{"saleID": "1", **record}, ordinary]):
+        writer = LineWriter(shape)
+        writer.write([ordinary])
+        with pytest.raises(Unusual):
+            writer.write(records)
+
+
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        ("Sale", {"relations": ["SaleLines", "Customer.Contact"]}),
+        ("Sale", {"relations": ["SaleLines", "Customer.Contact"], "relation_layout": "tables"}),
+        ("SaleLine", {"mode": "incremental"}),
+    ],
+    ids=["nested", "tables", "through parents"],
+)
+def test_an_extract_does_not_import_pandas(
+    simulator: SimulatorProcess, tmp_path: Path, name: str, options: dict[str, Any]
+) -> None:
+    """It takes more CPU than thousands of rows, and each task is a process of its own."""
+    order = {
+        "base_url": simulator.base_url,
+        "access_token": simulator.grant()["access_token"],
+        "account_id": simulator.account_id,
+        "folder": str(tmp_path),
+        "attempt": "1",
+        "name": name,
+        "options": options,
+        "most_chains": 2,
+        "store_every": 0.0,
+    }
+    code = "import sys; from tests.contract.extract_child import main; main(eval(sys.argv[1])); print('pandas' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code, repr(order)], capture_output=True, text=True, check=False)
+    assert done.stdout.endswith("}False\n"), (done.stdout, done.stderr)
