@@ -46,15 +46,15 @@ test-unit: .venv/.ready ## Unit and contract tests on Airflow 3.3
 test-unit-2: .venv-2.11/.ready ## Unit tests of all that knows Airflow, and the extracts, on Airflow 2.11
 	$(PY2) -m pytest $(UNIT2) $(JOBS) -m "not slow"
 
-test-system: .venv/.ready ## Postgres, MariaDB, S3 protocol and whole Airflow deployments, on Airflow 3.3
-	@sh tools/install_mariadb.sh
+test-system: .venv/.ready ## Postgres, S3 protocol and whole Airflow deployments, on Airflow 3.3
 	$(PY) -m pytest $(WHOLE) -n 2 --dist loadfile -m "not slow"
 
 test-system-2: .venv-2.11/.ready ## The token ledger on SQLite and Postgres, on Airflow 2.11
-	$(PY2) -m pytest tests/integration/test_databases.py -m "not slow" -k "not mariadb"
+	$(PY2) -m pytest tests/integration/test_databases.py -m "not slow" -k "same_moment or killed or form_saved"
 
-test-slow: .venv/.ready ## The tests that take long: more seeds, kills under load, a deferral under Airflow's own triggerer
-	$(PY) -m pytest tests/unit tests/contract tests/system -m slow
+test-slow: .venv/.ready ## The tests that take long: more seeds, kills under load, MariaDB, mutations, a deferral under Airflow's own triggerer
+	@sh tools/install_mariadb.sh
+	$(PY) -m pytest tests/unit tests/contract tests/integration tests/system -m slow
 
 test-browser: .venv/.ready ## The pages in a real browser; pictures in artifacts/browser (installs Debian's chromium if there is none)
 	@sh tools/install_chromium.sh

@@ -78,7 +78,14 @@ def test_relations_arrive_whole_and_with_their_parent(
         assert nested == {(line["saleID"], line[key]) for line in simulator.truth(name)}
 
 
-@pytest.mark.parametrize("name", resource_names())
+def _hostile() -> list[Any]:
+    """All resources; the ones without relations, and those that only print documents, take their turn in the slow tests."""
+    quick = {name for name in resource_names() if resource(name).relations and not name.startswith("DisplayTemplate")}
+    quick |= {"InventoryLog", "Option", "ReportsAccountingPaymentsByDay", "ItemShop", "DisplayTemplateLabel"}
+    return [pytest.param(name, marks=[] if name in quick else pytest.mark.slow) for name in resource_names()]
+
+
+@pytest.mark.parametrize("name", _hostile())
 def test_both_layouts_hold_every_hostile_value(name: str, simulator: SimulatorProcess, tmp_path: Path) -> None:
     """With all relations loaded: what is not in its column is in ``_extra``; child tables, put together again, are the rows."""
     found = resource(name)

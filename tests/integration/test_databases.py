@@ -92,7 +92,10 @@ main()
 """
 
 
-@pytest.fixture(scope="module", params=list(DATABASES))
+@pytest.fixture(
+    scope="module",
+    params=[pytest.param(name, marks=[pytest.mark.slow] if name == "mariadb" else []) for name in DATABASES],
+)
 def deployment(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
     if request.param not in available():
         pytest.skip(f"{request.param} is not installed")

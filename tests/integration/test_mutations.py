@@ -11,7 +11,7 @@ import pytest
 
 from tools.databases import available
 
-pytestmark = pytest.mark.timeout(300)
+pytestmark = [pytest.mark.timeout(300), pytest.mark.slow]
 ROOT = Path(__file__).parents[2]
 PACKAGE = "airflow_provider_lightspeed"
 

@@ -214,7 +214,7 @@ def runs_of(deployment: Deployment, dag_id: str, **query: Any) -> list[dict[str,
     return wait_until(f"runs of {dag_id} ended", look, timeout=120)
 
 
-@pytest.mark.parametrize("name", ["daily", "every_hour", "intervals"])
+@pytest.mark.parametrize("name", ["daily", pytest.param("every_hour", marks=pytest.mark.slow), "intervals"])
 def test_scheduled_run_then_manual_run_tile(deployment: Deployment, name: str) -> None:
     """Whatever interval Airflow gives the runs: the windows join, and each holds exactly its sales."""
     api, dag_id = deployment.stack.api, f"windows_{name}"
@@ -274,12 +274,17 @@ def test_no_secret_reaches_a_log(deployment: Deployment) -> None:
 @pytest.mark.parametrize(
     ("command", "words"),
     [
-        (("providers", "list"), "airflow-provider-lightspeed"),
-        (("providers", "get", "airflow-provider-lightspeed"), "0.1.0"),
-        (("providers", "hooks"), "lightspeed"),
-        (("providers", "links"), "links.lightspeed.DatasetLink"),
-        (("config", "list", "--section", "lightspeed"), "allowed_hosts"),
         (("lightspeed", "resources"), "SalePayment"),
+        *(
+            pytest.param(command, words, marks=pytest.mark.slow)
+            for command, words in (
+                (("providers", "list"), "airflow-provider-lightspeed"),
+                (("providers", "get", "airflow-provider-lightspeed"), "0.1.0"),
+                (("providers", "hooks"), "lightspeed"),
+                (("providers", "links"), "links.lightspeed.DatasetLink"),
+                (("config", "list", "--section", "lightspeed"), "allowed_hosts"),
+            )
+        ),
     ],
 )
 def test_airflows_commands_show_the_provider(deployment: Deployment, command: tuple[str, ...], words: str) -> None:
