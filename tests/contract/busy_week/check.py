@@ -19,6 +19,7 @@ from tests.contract.busy_week.reading import Json, Reading
 NEAR: Final = 12 * 3_600.0
 #: Every so many looks, what is current over all files that ever were is checked as well.
 ALL_FILES: Final = 4
+NEVER: Final = float("-inf")
 
 
 class Rule(StrEnum):
@@ -219,9 +220,9 @@ class Reach:
             found.strategy,
             until=float(int(_epoch(watermark))),
             since=min(starts, default=float("inf")),
-            begun=max(begun, default=0.0),
-            whole=max((*wholes, *sweeps), default=0.0),
-            swept=max(sweeps, default=0.0),
+            begun=max(begun, default=NEVER),
+            whole=max((*wholes, *sweeps), default=NEVER),
+            swept=max(sweeps, default=NEVER),
         )
 
     def wrongs(

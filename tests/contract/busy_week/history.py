@@ -173,7 +173,7 @@ def _inside_row(name: str, row: Record) -> tuple[Any, ...]:
     if name == "Item":
         return _prices(row)
     return tuple(
-        tuple(sorted(_values(inner)(each) for each in row[f"{inner}s"] or ())) for inner in NESTED.get(name, ())
+        tuple(sorted(_values(inner)(each) for each in row.get(f"{inner}s") or ())) for inner in NESTED.get(name, ())
     )
 
 

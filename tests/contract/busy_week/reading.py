@@ -95,7 +95,9 @@ class Reading:
             yield file, None, f"holds {table.num_rows} rows, not {file['rows']}"
         known, key_name = self.known, self._resource.primary_key or ""
         first, keys = len(known.facts), set[int]()
-        for row in table.to_pylist():
+        rows = table.to_pylist()
+        self._hang_on(rows, known.commits[file["commit"]][1])
+        for row in rows:
             key, places = row[key_name], tuple(self._places(self.name, row))
             if not places:
                 yield file, row, "shows no state of its record"
@@ -107,6 +109,19 @@ class Reading:
         columns = [key_name, "_account_id", "_extracted_at", "_window_end", *_deciding(self._resource)]
         numbers = pa.array(range(first, len(known.facts)), pa.int64())
         known.tables[file["path"]] = table.select(columns).append_column("_row", numbers)
+
+    def _hang_on(self, rows: list[Json], commit: Json) -> None:
+        """Put the rows of child tables into those that they hang on, as if they were nested."""
+        through = self._resource.through
+        for table, found in commit.get("tables", {}).items():
+            if table == TOMBSTONES or "." in table or (through and table == through.resource):
+                continue
+            children = defaultdict[tuple[int, datetime], list[Json]](list)
+            for part in found["files"]:
+                for child in self._table(f"{self.name}.{table}/{part['path']}").to_pylist():
+                    children[child["_root_key"], child["_extracted_at"]].append(child)
+            for row in rows:
+                row[table] = children[row[self._resource.primary_key or ""], row["_extracted_at"]]
 
     def _table(self, name: str) -> pa.Table:
         with self._storage.open(self._storage.path(name), "rb") as source:

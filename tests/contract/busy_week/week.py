@@ -125,6 +125,7 @@ class Week:
         self._business = Business(self._simulation, self._history, self._timeline, seed, pace=self._plan.pace)
         self.checker = Checker(self._history, storage, self._labels)
         self._sweeps = {name for name in RESOURCES if self._plan.sweeps and self._rng.random() < 0.6}
+        self._layout = self._rng.choice(("nested", "tables"))
         self._has_intervals = {name: self._rng.random() < 0.3 for name in RESOURCES}
 
     def run(self) -> Report:
@@ -166,7 +167,7 @@ class Week:
         self._every(name, lambda: rng.expovariate(1 / (2 * DAY)), self._backfill)
         self._every(name, lambda: rng.expovariate(1 / (2 * DAY)), self._explicit)
         if self._plan.fulls:
-            self._every(name, lambda: rng.expovariate(1 / (2 * DAY)), self._full)
+            self._every(name, lambda: rng.expovariate(1 / DAY), self._full)
         self._last = dict.fromkeys(self._plan.resources, self._timeline.moment())
 
     def _every(self, name: str, gap: Any, begin: Any) -> None:
@@ -204,11 +205,11 @@ class Week:
 
     def _full(self, name: str) -> None:
         self._begin(self._new(name, "full", RunFacts(), mode="full"))
-        for _ in range(self._rng.choice((0, 1, 2))):
-            self._timeline.after(self._rng.uniform(0, 2 * HOUR), partial(self._manual, name))
+        for _ in range(self._rng.choice((1, 2, 3))):
+            self._timeline.after(self._rng.uniform(0, 3 * HOUR), partial(self._manual, name))
 
     def _job(self, name: str, mode: str = "incremental") -> Job:
-        return Job.of(name, mode=mode, relations=RELATIONS.get(name, ()))
+        return Job.of(name, mode=mode, relations=RELATIONS.get(name, ()), relation_layout=self._layout)
 
     def _new(self, name: str, kind: str, facts: RunFacts, mode: str = "incremental") -> Run:
         self._numbers[name] += 1
@@ -222,7 +223,7 @@ class Week:
         owner = owner_of(run.key)
         self._labels[owner] = run.key
         rng = random.Random(f"{self._seed} {run.key} {run.tries}")  # noqa: S311 - made up from a seed
-        weather, lives = (Weather(), None) if calm else _fate(rng)
+        weather, lives = (Weather(), None) if calm else _fate(rng, is_slow=run.job.mode == "full")
         attempt = str(run.tries)
 
         def work(process: Process) -> None:
@@ -283,9 +284,9 @@ class Week:
         self.checker.violate(Violation(rule, run.name, None, self._timeline.now, detail))
 
 
-def _fate(rng: random.Random) -> tuple[Weather, int | None]:
+def _fate(rng: random.Random, *, is_slow: bool) -> tuple[Weather, int | None]:
     """Return what a try will meet: how slow the server is, whether it breaks, and when the try is killed."""
-    latency = rng.choices((0.4, 20.0, 300.0), (85, 10, 5))[0]
+    latency = rng.choices((0.4, 20.0, 300.0), (50, 25, 25) if is_slow else (85, 10, 5))[0]
     weather = Weather(latency=latency)
     lives = None
     chance = rng.random()
