@@ -18,10 +18,10 @@ UNIT2 := $(filter-out $(addprefix tests/unit/,arrow auth client conftest.py extr
 WHOLE := tests/integration tests/system
 JOBS  := -n auto --maxprocesses=4
 
-.PHONY: help demo ui test test-unit test-unit-2 test-system test-system-2 test-slow test-browser bench bench-short soak soak-short lint format types check-data clean
+.PHONY: help demo ui test test-unit test-unit-2 test-system test-system-2 test-slow test-warehouses test-browser bench bench-short soak soak-short lint format types check-data clean
 
 help: ## Show this help
-	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .venv/.ready: uv.lock pyproject.toml tools/bootstrap.sh
 	@PYTHON="$(PYTHON)" sh tools/bootstrap.sh .venv airflow-3
@@ -31,6 +31,9 @@ help: ## Show this help
 
 .venv-rivals-%/.ready: bench/rivals/requirements-%.txt tools/bootstrap_rivals.sh | .venv/.ready
 	@sh tools/bootstrap_rivals.sh .venv-rivals-$* $<
+
+.venv-warehouses/.ready: tools/requirements-warehouses.txt tools/bootstrap_warehouses.sh | .venv/.ready
+	@sh tools/bootstrap_warehouses.sh .venv-warehouses $<
 
 demo: .venv/.ready ## Simulator + Airflow 3.3: connect through OAuth, run the example DAG, print what it wrote
 	@$(PY) -m tools.demo
@@ -51,6 +54,9 @@ test-system: .venv/.ready ## Postgres, S3 protocol and whole Airflow deployments
 
 test-system-2: .venv-2.11/.ready ## The token ledger on SQLite and Postgres, on Airflow 2.11
 	$(PY2) -m pytest tests/integration/test_databases.py -m "not slow" -k "same_moment or killed or form_saved"
+
+test-warehouses: .venv-warehouses/.ready ## The example DAGs of Snowflake, BigQuery and Redshift, with their providers
+	.venv-warehouses/bin/python -m pytest tests/unit/project/test_cloud_dags.py
 
 test-slow: .venv/.ready ## The tests that take long: more seeds, kills under load, MariaDB, mutations, a deferral under Airflow's own triggerer
 	@sh tools/install_mariadb.sh

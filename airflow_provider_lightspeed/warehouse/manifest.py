@@ -158,3 +158,12 @@ def _days(resource: str, start: datetime | None, end: datetime) -> tuple[date, d
     if resource_named(resource).strategy is not Strategy.PERIOD:
         return None
     return (start or end - FIRST_PERIOD).date(), (end - timedelta(seconds=1)).date()
+
+
+def copy_manifest(files: Iterable[File]) -> bytes:
+    """Return the document that Redshift's ``COPY ... MANIFEST`` takes: these files, all of which must be there."""
+    entries = [
+        {"url": file.url, "mandatory": True, "meta": {"content_length": file.bytes}}  # Parquet needs the length
+        for file in files
+    ]
+    return orjson.dumps({"entries": entries})

@@ -67,7 +67,8 @@ def account(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Account]:
         (folder / "dags").mkdir()
         config = {"core__dags_folder": str(folder / "dags")}
         deployment = Deployment(folder / "home", database, config).migrate()
-        deployment.connect(simulator)
+        fields = simulator.connection(refresh_token=simulator.grant()["refresh_token"])
+        deployment.environment["AIRFLOW_CONN_LIGHTSPEED_DEFAULT"] = json.dumps({"conn_type": "lightspeed", **fields})
         simulator.advance(600)
         yield Account(simulator, deployment, folder)
 
