@@ -262,4 +262,5 @@ def _columns(keys: Sequence[str], texts: Iterable[bytes]) -> dict[str, pa.Array]
             strings_can_be_null=True,
         ),
     )
-    return {key: table.column(key).combine_chunks() for key in keys}
+    (batch,) = table.combine_chunks().to_batches()
+    return dict(zip(keys, batch.columns, strict=True))
