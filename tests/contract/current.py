@@ -1,9 +1,8 @@
-"""What is current in a dataset, as SQL on DuckDB: the read contract, in one place.
+"""What is current in a dataset, as SQL on DuckDB: the read contract, told once more beside the views that are shipped.
 
 Per account and primary key the row with the greatest (modification field, ``_extracted_at``) counts, over all live files of
-``_manifest.json``, or over all files that ever were live. Of a snapshot the newest read counts. A row is gone
+``_manifest.json``. Of a snapshot the newest read counts. A row is gone
 
-- when everything was read later, up to the end of the row's window or beyond;
 - when a tombstone's ``_extracted_at`` is not before its own (``{Resource}.tombstones``: primary key, ``_extracted_at``);
 - if it is read through a parent: when its parent was read later without it (``{Resource}.{Parent}``: the parent's primary
   key, ``_extracted_at``).
@@ -24,14 +23,11 @@ class Tables:
     :param live: the rows of the live files.
     :param tombstones: keys that a sweep has found gone, if there was one.
     :param parents: the parents that were read, of a resource that is read through them.
-    :param wholes: the reads of everything: ``account_id``, ``extracted_at``, ``window_end``. The manifest has heeded them
-        already: they matter where rows are kept that are not live any more.
     """
 
     live: str
     tombstones: str | None = None
     parents: str | None = None
-    wholes: str | None = None
 
 
 def current(name: str, tables: Tables) -> str:
@@ -56,11 +52,6 @@ def _rank(found: Resource) -> str:
 
 def _gone(found: Resource, tables: Tables) -> list[str]:
     conditions = []
-    if tables.wholes:
-        conditions.append(
-            f"NOT EXISTS (SELECT 1 FROM {tables.wholes} AS whole WHERE whole.account_id = row._account_id "  # noqa: S608
-            "AND whole.extracted_at > row._extracted_at AND whole.window_end >= row._window_end)"
-        )
     if tables.tombstones:
         conditions.append(
             f"NOT EXISTS (SELECT 1 FROM {tables.tombstones} AS gone WHERE gone._account_id = row._account_id "  # noqa: S608

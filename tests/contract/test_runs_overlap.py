@@ -10,8 +10,8 @@ import pytest
 
 from airflow_provider_lightspeed.extract.storage import Storage
 from airflow_provider_lightspeed.extract.window import RunFacts
+from tests.contract.busy_week.fate import small_world
 from tests.contract.busy_week.scene import Scene
-from tests.contract.busy_week.week import small_world
 
 
 @pytest.fixture
@@ -94,10 +94,23 @@ def test_log_that_a_crash_cut_off_loses_no_entry_that_came_late(scene: Scene) ->
     assert scene.wrong() == []
 
 
-@pytest.mark.xfail(reason="rows are dated by the beginning of their read: of two at once the later one counts")
-@pytest.mark.parametrize("name", ["PaymentType", "Item"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "PaymentType",
+        pytest.param(
+            "Item",
+            marks=pytest.mark.xfail(
+                reason="in a warehouse: a full read makes rows obsolete that an earlier one has read after it"
+            ),
+        ),
+    ],
+)
 def test_of_two_full_reads_at_once_the_later_state_stays(name: str, scene: Scene) -> None:
-    """The one that began first is slow: it sees a change that the other does not, and commits before it."""
+    """The one that began first is slow: it sees a change that the other does not, and commits before it.
+
+    Without a modification time, rows are dated by the beginning of their read: of two at once the later one counts.
+    """
     scene.read(name, "before")
     slow = scene.begin(name, "slow", mode="full", until=2)
     scene.later(minutes=1)
@@ -173,4 +186,91 @@ def test_payment_archived_unseen_stays_archived_when_its_run_is_run_again(scene:
     scene.read("SalePayment", "second", sweep_every=daily)
     scene.later(hours=30)
     scene.read("SalePayment", "second", sweep_every=daily)
+    assert scene.wrong() == []
+
+
+@pytest.mark.xfail(reason="in a warehouse: a full read makes the rows of a log obsolete that it has not seen")
+def test_log_read_that_a_full_one_overtook_counts_with_all_that_it_read(scene: Scene) -> None:
+    """It began before the full read, and goes on to the end of the log after it."""
+    scene.read("InventoryLog", "first")
+    slow = scene.begin("InventoryLog", "slow", until=2)
+    scene.later(hours=1)
+    scene.read("InventoryLog", "full", mode="full")
+    count_stock(scene, 150)
+    scene.later(hours=1)
+    scene.finish(slow)
+    scene.later(hours=1)
+    scene.read("InventoryLog", "next")
+    assert scene.wrong() == []
+
+
+@pytest.mark.xfail(reason="it lags until the next sweep or full read, though the one before had found it gone")
+def test_record_that_a_full_read_found_deleted_does_not_return_with_an_earlier_read(scene: Scene) -> None:
+    """The earlier one has it, and commits after the full read."""
+    scene.read("Customer", "first")
+    scene.touch("Customer", 3, lastName="New")
+    scene.later(hours=1)
+    slow = scene.begin("Customer", "slow", until="_commits/")
+    scene.do("delete", resource="Customer", key=3)
+    scene.later(hours=1)
+    scene.read("Customer", "full", mode="full")
+    assert 3 not in scene.current("Customer")
+    scene.finish(slow)
+    assert 3 not in scene.current("Customer")
+    assert scene.wrong() == []
+
+
+def test_record_that_a_sweep_found_deleted_does_not_return_with_an_earlier_read(scene: Scene) -> None:
+    """The earlier one has it, and commits after the sweep."""
+    scene.read("Customer", "first")
+    scene.touch("Customer", 3, lastName="New")
+    scene.later(hours=30)
+    slow = scene.begin("Customer", "slow", until="_commits/")
+    scene.do("delete", resource="Customer", key=3)
+    scene.later(hours=1)
+    scene.read("Customer", "sweeping", sweep_every=timedelta(days=1))
+    assert 3 not in scene.current("Customer")
+    scene.finish(slow)
+    assert 3 not in scene.current("Customer")
+    assert scene.wrong() == []
+
+
+def test_payment_that_its_sale_was_read_without_does_not_return_with_an_earlier_read(scene: Scene) -> None:
+    """A full read of all payments began before, and saw it."""
+    scene.read("SalePayment", "first")
+    full = scene.begin("SalePayment", "full", mode="full", until="_commits/")
+    scene.do("unpay", payment=7)
+    scene.later(hours=1)
+    scene.read("SalePayment", "second")
+    assert 7 not in scene.current("SalePayment")
+    scene.finish(full)
+    assert 7 not in scene.current("SalePayment")
+    assert scene.wrong() == []
+
+
+def test_full_read_that_broke_off_takes_back_nothing_when_it_goes_on(scene: Scene) -> None:
+    """What it stored before the crash is older than what other runs have brought since."""
+    scene.read("Sale", "first")
+    broken = scene.begin("Sale", "full", mode="full", until=4, latency=5.0)
+    scene.kill(broken)
+    scene.touch("Sale", 1, referenceNumber="new")
+    scene.touch("Sale", 59, referenceNumber="new")
+    more = sold(scene, 3)
+    scene.later(hours=1)
+    scene.read("Sale", "second")
+    scene.later(hours=1)
+    scene.read("Sale", "full", mode="full")
+    assert set(more) <= scene.current("Sale")
+    assert scene.wrong() == []
+
+
+def test_snapshot_that_broke_off_takes_back_nothing_when_it_goes_on(scene: Scene) -> None:
+    """It is committed after a newer one."""
+    scene.read("PaymentType", "first")
+    broken = scene.begin("PaymentType", "broken", until="_commits/", latency=9.0)
+    scene.kill(broken)
+    scene.touch("PaymentType", 1, archived=True)
+    scene.later(hours=1)
+    scene.read("PaymentType", "second")
+    scene.read("PaymentType", "broken")
     assert scene.wrong() == []

@@ -16,12 +16,23 @@ import pyarrow.parquet as pq
 from airflow_provider_lightspeed.extract.storage import Storage
 from airflow_provider_lightspeed.resources.base import Resource
 from airflow_provider_lightspeed.resources.catalog import resource
+from airflow_provider_lightspeed.warehouse.current import current as shipped
+from airflow_provider_lightspeed.warehouse.dialects import dialect
+from airflow_provider_lightspeed.warehouse.tables import TableSpec
 from tests.contract.current import Tables, current
 
 Json = dict[str, Any]
 
 _MOMENT: Final = pa.timestamp("us", tz="UTC")
-_WHOLES: Final = pa.schema([("account_id", pa.string()), ("extracted_at", _MOMENT), ("window_end", _MOMENT)])
+_LOADS: Final = pa.schema(
+    [
+        ("resource", pa.string()),
+        ("account_id", pa.string()),
+        ("whole", pa.bool_()),
+        ("extracted_at", _MOMENT),
+        ("window_end", _MOMENT),
+    ]
+)
 #: The tables beside a resource's own that say which rows are gone.
 TOMBSTONES: Final = "tombstones"
 
@@ -31,11 +42,15 @@ class Fact:
     """One extracted row.
 
     :param places: the states of its record that it shows.
+    :param extracted: when its read began.
+    :param known: since when its commit is known.
     """
 
     key: int
     file: str
     places: tuple[int, ...]
+    extracted: float
+    known: float
 
 
 @dataclass(slots=True)
@@ -96,7 +111,8 @@ class Reading:
         known, key_name = self.known, self._resource.primary_key or ""
         first, keys = len(known.facts), set[int]()
         rows = table.to_pylist()
-        self._hang_on(rows, known.commits[file["commit"]][1])
+        since, commit = known.commits[file["commit"]]
+        self._hang_on(rows, commit)
         for row in rows:
             key, places = row[key_name], tuple(self._places(self.name, row))
             if not places:
@@ -105,7 +121,7 @@ class Reading:
                 yield file, row, "stands in it twice"
             keys.add(key)
             known.of_key[key].append(len(known.facts))
-            known.facts.append(Fact(key, file["path"], places))
+            known.facts.append(Fact(key, file["path"], places, row["_extracted_at"].timestamp(), since))
         columns = [key_name, "_account_id", "_extracted_at", "_window_end", *_deciding(self._resource)]
         numbers = pa.array(range(first, len(known.facts)), pa.int64())
         known.tables[file["path"]] = table.select(columns).append_column("_row", numbers)
@@ -130,22 +146,44 @@ class Reading:
     def live(self, manifest: Json) -> list[int]:
         """Return the numbers of the rows that are current by the live files."""
         rows = [self.known.tables[file["path"]] for file in manifest["files"] if file["path"] in self.known.tables]
-        return self._current(rows, self._others([manifest]))
+        return self._select(
+            rows, self._others([manifest]), lambda tables: current(self.name, Tables(**{role: role for role in tables}))
+        )
 
     def kept(self) -> list[int]:
-        """Return those that are current over all files that ever were, as in a warehouse that has loaded every commit."""
+        """Return those that are current in a warehouse that has loaded every commit, by the view that is shipped."""
         commits = [commit for _, commit in self.known.commits.values()]
-        wholes = [
+        loads = [
             {
+                "resource": self.name,
                 "account_id": commit["account_id"],
+                "whole": commit["whole"],
                 "extracted_at": datetime.fromisoformat(commit["extracted_at"]),
                 "window_end": datetime.fromisoformat(commit["window_end"]),
             }
             for commit in commits
-            if commit["whole"]
         ]
-        others = self._others(commits) | {"wholes": pa.Table.from_pylist(wholes, schema=_WHOLES)}
-        return self._current(list(self.known.tables.values()), others)
+        others = self._others(commits) | {"loads": pa.Table.from_pylist(loads, schema=_LOADS)}
+        return self._select(list(self.known.tables.values()), others, self._shipped)
+
+    def _shipped(self, tables: dict[str, pa.Table]) -> str:
+        """Return the shipped query, of the columns that decide."""
+
+        def spec(role: str, key: str, **more: Any) -> TableSpec:
+            return TableSpec(role, self.name, tables[role].schema, key=(key,), **more)
+
+        found, key = self._resource, self._resource.primary_key or ""
+        through = resource(found.through.resource).primary_key or "" if found.through else ""
+        rows = spec(
+            "live",
+            key,
+            modified=found.entity.find(found.modified_field).name if found.modified_field else None,
+            tombstones=spec("tombstones", key) if "tombstones" in tables else None,
+            parents=spec("parents", through) if "parents" in tables else None,
+            loads="loads",
+        )
+        duck = dialect("duckdb")
+        return duck.sql(shipped(rows, duck, "live"))
 
     def _others(self, documents: list[Json]) -> dict[str, pa.Table]:
         """Return the rows of tombstones and parents that manifests or commits name."""
@@ -167,14 +205,15 @@ class Reading:
             self.known.others[name] = self._table(name)
         return self.known.others[name]
 
-    def _current(self, rows: list[pa.Table], others: dict[str, pa.Table]) -> list[int]:
+    def _select(
+        self, rows: list[pa.Table], others: dict[str, pa.Table], query: Callable[[dict[str, pa.Table]], str]
+    ) -> list[int]:
         if not rows:
             return []
         tables = {"live": pa.concat_tables(rows), **others}
         for role, found in tables.items():
             self._duckdb.register(role, found)
-        query = current(self.name, Tables(**{role: role for role in tables}))
-        numbers = [row for (row,) in self._duckdb.execute(f"SELECT _row FROM ({query})").fetchall()]  # noqa: S608
+        numbers = [row for (row,) in self._duckdb.execute(f"SELECT _row FROM ({query(tables)})").fetchall()]  # noqa: S608
         for role in tables:
             self._duckdb.unregister(role)
         return numbers

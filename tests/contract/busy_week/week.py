@@ -7,25 +7,24 @@ from __future__ import annotations
 
 import random
 import time
-import traceback
 from collections import Counter
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any, Final
 
 from airflow_provider_lightspeed.client.rest import RSeriesClient
-from airflow_provider_lightspeed.exceptions import LightspeedRetriableError, SweepAborted
-from airflow_provider_lightspeed.extract import differences, pages, plan, reader
+from airflow_provider_lightspeed.exceptions import LightspeedRetriableError, StorageError, SweepAborted
 from airflow_provider_lightspeed.extract.commit import owner_of
 from airflow_provider_lightspeed.extract.plan import Job
 from airflow_provider_lightspeed.extract.run import extract
 from airflow_provider_lightspeed.extract.storage import Storage
 from airflow_provider_lightspeed.extract.window import NothingToRead, RunFacts
-from tests.contract.busy_week.check import Checker, Rule, Violation
+from tests.contract.busy_week.check import Checker, Violation
+from tests.contract.busy_week.fate import fate_of, small_world, told
 from tests.contract.busy_week.history import History
+from tests.contract.busy_week.rules import Rule
 from tests.contract.busy_week.shop import RESOURCES, Business
 from tests.contract.busy_week.timeline import Killed, Process, Timeline, WorkerClock
 from tests.contract.busy_week.wire import InProcess, Simulation, Weather, Wire, WornStorage
@@ -223,7 +222,7 @@ class Week:
         owner = owner_of(run.key)
         self._labels[owner] = run.key
         rng = random.Random(f"{self._seed} {run.key} {run.tries}")  # noqa: S311 - made up from a seed
-        weather, lives = (Weather(), None) if calm else _fate(rng, is_slow=run.job.mode == "full")
+        weather, lives = (Weather(), None) if calm else fate_of(rng, is_slow=run.job.mode == "full")
         attempt = str(run.tries)
 
         def work(process: Process) -> None:
@@ -263,8 +262,10 @@ class Week:
         if error is None and not self.checker.holds(run.name, owner_of(run.key), attempt):
             self._violated(Rule.UNCOUNTED, run, f"try {attempt} of {run.key} is not in the manifest")
         expected = Killed | NothingToRead | LightspeedRetriableError | SweepAborted
+        if self._plan.zombies:
+            expected |= StorageError  # another try has taken over
         if error is not None and not isinstance(error, expected):
-            self._violated(Rule.CRASHED, run, f"try {attempt} of {run.key}: {_told(error)}")
+            self._violated(Rule.CRASHED, run, f"try {attempt} of {run.key}: {told(error)}")
         self.checker.look(run.name, now)
         if self._is_over or run.tries > 6:
             return
@@ -282,42 +283,3 @@ class Week:
 
     def _violated(self, rule: Rule, run: Run, detail: str) -> None:
         self.checker.violate(Violation(rule, run.name, None, self._timeline.now, detail))
-
-
-def _fate(rng: random.Random, *, is_slow: bool) -> tuple[Weather, int | None]:
-    """Return what a try will meet: how slow the server is, whether it breaks, and when the try is killed."""
-    latency = rng.choices((0.4, 20.0, 300.0), (50, 25, 25) if is_slow else (85, 10, 5))[0]
-    weather = Weather(latency=latency)
-    lives = None
-    chance = rng.random()
-    if chance < 0.08:
-        weather = replace(weather, breaks_at=rng.randint(1, 12))
-    elif chance < 0.22:
-        lives = int(rng.choice((1, 3, 10)) * rng.uniform(1, 12))
-    return weather, lives
-
-
-def _told(error: BaseException) -> str:
-    frames = traceback.extract_tb(error.__traceback__)[-4:]
-    where = " < ".join(f"{frame.name}:{frame.lineno}" for frame in reversed(frames))
-    return f"{type(error).__name__}: {str(error)[:300]} ({where})"
-
-
-@contextmanager
-def small_world() -> Iterator[None]:
-    """Shrink what is sized for large shops; and no request is spent on estimates, so that one chain reads a list."""
-    patches: list[tuple[Any, str, int]] = [
-        (pages, "PAGE_SIZE", 20),
-        (plan, "TRAILING_KEYS", 100),
-        (reader, "ASK_AFTER", 10**9),
-        (differences, "LIST_BELOW", 60),
-        (differences, "TAIL", 40),
-    ]
-    before = [(module, name, getattr(module, name)) for module, name, _ in patches]
-    for module, name, value in patches:
-        setattr(module, name, value)
-    try:
-        yield
-    finally:
-        for module, name, value in before:
-            setattr(module, name, value)
