@@ -84,6 +84,7 @@ class Reading:
         self._storage = storage
         self._places = places
         self._duckdb = duckdb.connect(config={"threads": 1})
+        self._queries: dict[frozenset[str], str] = {}
 
     def manifest(self) -> Json | None:
         """Return the manifest, ``None`` if there is none."""
@@ -168,7 +169,12 @@ class Reading:
 
     def _shipped(self, tables: dict[str, pa.Table]) -> str:
         """Return the shipped query, of the columns that decide."""
+        roles = frozenset(tables)
+        if roles not in self._queries:
+            self._queries[roles] = self._make_shipped(tables)
+        return self._queries[roles]
 
+    def _make_shipped(self, tables: dict[str, pa.Table]) -> str:
         def spec(role: str, key: str, **more: Any) -> TableSpec:
             return TableSpec(role, self.name, tables[role].schema, key=(key,), **more)
 

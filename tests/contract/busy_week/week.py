@@ -162,7 +162,7 @@ class Week:
     def _schedule(self, name: str) -> None:
         rng = self._rng
         self._every(name, lambda: rng.uniform(1, 6) * HOUR, self._scheduled)
-        self._every(name, lambda: rng.expovariate(1 / (0.8 * DAY)), self._manual)
+        self._every(name, lambda: rng.expovariate(1 / DAY), self._manual)
         self._every(name, lambda: rng.expovariate(1 / (2 * DAY)), self._backfill)
         self._every(name, lambda: rng.expovariate(1 / (2 * DAY)), self._explicit)
         if self._plan.fulls:
@@ -204,7 +204,7 @@ class Week:
 
     def _full(self, name: str) -> None:
         self._begin(self._new(name, "full", RunFacts(), mode="full"))
-        for _ in range(self._rng.choice((1, 2, 3))):
+        for _ in range(self._rng.choice((1, 2))):
             self._timeline.after(self._rng.uniform(0, 3 * HOUR), partial(self._manual, name))
 
     def _job(self, name: str, mode: str = "incremental") -> Job:
