@@ -25,11 +25,11 @@ def load_duckdb(connection: Any, tables: Tables, path: Any, *, keeps_history: bo
 
     :param connection: of the package ``duckdb``.
     :param tables: those of the extract.
-    :param path: the resource's folder, as :func:`.manifest.read_manifest` takes it.
+    :param path: the resource's folder, as :func:`.manifest.read_manifest` takes it, or a manifest that was read.
     :param keeps_history: as of :func:`.loads.load`.
     :raises StorageError: there is no manifest, or a file cannot be read.
     """
-    manifest = read_manifest(path)
+    manifest = path if isinstance(path, Manifest) else read_manifest(path)
     _run(connection, create(tables, "duckdb", keeps_history=keeps_history))
     known = {commit for (commit,) in connection.execute(loaded(tables, "duckdb")).fetchall()}
     loads = new_loads(manifest, known)
@@ -73,11 +73,11 @@ def load_postgres(connection: Any, tables: Tables, path: Any, *, keeps_history: 
 
     :param connection: of ``psycopg2`` or ``psycopg``, not in autocommit mode; it is committed, or rolled back.
     :param tables: those of the extract.
-    :param path: the resource's folder, as :func:`.manifest.read_manifest` takes it.
+    :param path: the resource's folder, as :func:`.manifest.read_manifest` takes it, or a manifest that was read.
     :param keeps_history: as of :func:`.loads.load`.
     :raises StorageError: there is no manifest, or a file cannot be read.
     """
-    manifest = read_manifest(path)
+    manifest = path if isinstance(path, Manifest) else read_manifest(path)
     try:
         with connection.cursor() as cursor:
             loads = _load_postgres(cursor, tables, manifest, keeps_history=keeps_history)
