@@ -60,4 +60,6 @@ def moment(value: datetime | None) -> pa.Scalar:
     """
     if value is None:
         return pa.nulls(1, TIMESTAMP)[0]
-    return int64s([(value - _EPOCH) // timedelta(microseconds=1)]).cast(TIMESTAMP)[0]
+    # A subclass, such as Airflow's pendulum, has arithmetic of its own.
+    plain = datetime.combine(value, value.time(), value.tzinfo)
+    return int64s([(plain - _EPOCH) // timedelta(microseconds=1)]).cast(TIMESTAMP)[0]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from datetime import datetime
 from operator import attrgetter
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from airflow_provider_lightspeed.arrow import build
 from airflow_provider_lightspeed.arrow.convert import Lineage, RecordConverter
 from airflow_provider_lightspeed.arrow.lines import LineWriter, Unusual
 from airflow_provider_lightspeed.arrow.paged import PageConverter
@@ -251,3 +253,14 @@ def test_an_extract_does_not_import_pandas(
     code = "import sys; from tests.contract.extract_child import main; main(eval(sys.argv[1])); print('pandas' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code, repr(order)], capture_output=True, text=True, check=False)
     assert done.stdout.endswith("}False\n"), (done.stdout, done.stderr)
+
+
+@pytest.mark.parametrize(
+    "text", ["2026-03-08T01:59:59.999999-05:00", "1969-12-31T23:59:59.5+00:00", "0001-01-01T00:00:00+00:00"]
+)
+def test_moment_is_exact_whatever_class_the_time_is_of(text: str) -> None:
+    """Airflow hands over pendulum's, whose differences are of a class of their own."""
+    pendulum = pytest.importorskip("pendulum")
+    expected = pa.scalar(datetime.fromisoformat(text), pa.timestamp("us", tz="UTC"))
+    assert build.moment(datetime.fromisoformat(text)) == expected
+    assert build.moment(pendulum.parse(text)) == expected
