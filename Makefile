@@ -14,7 +14,7 @@ RIVALS := $(patsubst bench/rivals/requirements-%.txt,.venv-rivals-%/.ready,$(wil
 UNIT  := tests/unit tests/contract
 # What knows no Airflow (the core, and the simulator) is the same on 2.11; one extract of every resource is run there too.
 UNIT2 := $(filter-out $(addprefix tests/unit/,arrow auth client conftest.py extract resources simulator warehouse),$(wildcard tests/unit/*)) \
-         tests/contract/test_extract_equals_truth.py
+         tests/contract/test_extract_equals_truth.py::test_extract_equals_the_truth_field_by_field
 WHOLE := tests/integration tests/system
 JOBS  := -n auto --maxprocesses=4
 
