@@ -15,6 +15,7 @@ from airflow_provider_lightspeed.extract.storage import Storage
 from airflow_provider_lightspeed.extract.window import RunFacts
 from tests.contract.busy_week.check import Checker
 from tests.contract.busy_week.history import History
+from tests.contract.busy_week.rules import Rule
 from tests.contract.busy_week.shop import RESOURCES
 from tests.contract.busy_week.timeline import Killed, Process, Timeline, WorkerClock
 from tests.contract.busy_week.week import START
@@ -113,6 +114,11 @@ class Scene:
         if error is not None and not isinstance(error, Killed):
             raise error
         self._checker.look(name, self.timeline.now, thoroughly=True)
+
+    def look(self, name: str) -> set[Rule]:
+        """Check a dataset as it stands; return the rules that were broken so far."""
+        self._checker.look(name, self.timeline.now, thoroughly=True)
+        return {violation.rule for violation in self._checker.violations}
 
     def wrong(self) -> list[str]:
         """Return the accounts of all that is wrong."""
