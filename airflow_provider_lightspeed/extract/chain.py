@@ -22,7 +22,8 @@ from airflow_provider_lightspeed.extract.plan import Plan
 from airflow_provider_lightspeed.extract.slices import Board, Slice
 from airflow_provider_lightspeed.extract.window import Window
 
-#: Pages that wait for conversion at most, over all chains: enough to amortise Arrow's cost per call, and bounded memory.
+#: Pages that wait for conversion at most: enough to amortise Arrow's cost per call, and bounded memory. Those that wait as
+#: lines take little of it, and each chain may gather so many; of those that wait as records, all chains together.
 BATCH_PAGES: Final = 20
 #: Pages per batch that a chain may gather however many there are.
 LEAST_BATCH_PAGES: Final = 3
@@ -145,7 +146,8 @@ class Chain:
         is_path_whole = page.next_url is None
         if path is not None and is_path_whole:
             self._paths.append(path)
-        most = max(LEAST_BATCH_PAGES, BATCH_PAGES // max(1, self._work.running))
+        sharing = 1 if self._converter.is_light else max(1, self._work.running)
+        most = max(LEAST_BATCH_PAGES, BATCH_PAGES // sharing)
         is_due = self._pages >= most or now - self._since >= STORE_EVERY
         if is_due and (path is None or is_path_whole):
             self._flush()
