@@ -23,7 +23,7 @@ from airflow_provider_lightspeed.extract.slices import Board, Slice
 from airflow_provider_lightspeed.extract.window import Window
 
 #: Pages that wait for conversion at most: enough to amortise Arrow's cost per call, and bounded memory. Those that wait as
-#: lines take little of it, and each chain may gather so many; of those that wait as records, all chains together.
+#: lines take little of it, and each of several chains may gather half as many; of records, all chains together so many.
 BATCH_PAGES: Final = 20
 #: Pages per batch that a chain may gather however many there are.
 LEAST_BATCH_PAGES: Final = 3
@@ -146,7 +146,8 @@ class Chain:
         is_path_whole = page.next_url is None
         if path is not None and is_path_whole:
             self._paths.append(path)
-        sharing = 1 if self._converter.is_light else max(1, self._work.running)
+        running = max(1, self._work.running)
+        sharing = min(2, running) if self._converter.is_light else running
         most = max(LEAST_BATCH_PAGES, BATCH_PAGES // sharing)
         is_due = self._pages >= most or now - self._since >= STORE_EVERY
         if is_due and (path is None or is_path_whole):
