@@ -11,7 +11,7 @@ import fsspec
 import pytest
 
 from airflow_provider_lightspeed.exceptions import StorageError
-from airflow_provider_lightspeed.warehouse.manifest import files_of, new_loads, read_manifest
+from airflow_provider_lightspeed.warehouse.manifest import copy_manifest, files_of, new_loads, read_manifest
 
 
 def commit(number: int, *, resource: str = "Sale", **facts: Any) -> dict[str, Any]:
@@ -112,6 +112,13 @@ def test_urls_of_a_bucket() -> None:
     assert file.url == "memory:///lake/Sale/part-1.parquet"
     with fsspec.open("memory://lake/Sale/_manifest.json") as found:
         assert found.read()
+
+
+def test_copy_manifest_names_each_file_with_its_length(tmp_path: Path) -> None:
+    """As Redshift wants it of Parquet; a file that is missing is an error there."""
+    (load,) = new_loads(read_manifest(manifest(tmp_path, commit(1))))
+    entry = {"url": f"{tmp_path}/Sale/part-1.parquet", "mandatory": True, "meta": {"content_length": 100}}
+    assert json.loads(copy_manifest(files_of([load]))) == {"entries": [entry]}
 
 
 def test_a_manifest_that_is_not_there(tmp_path: Path) -> None:
