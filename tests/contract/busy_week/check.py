@@ -125,7 +125,8 @@ class Checker:
         view = defaultdict[int, set[Sight]](set)
         for number in numbers:
             fact = self._readings[name].known.facts[number]
-            view[fact.key].update(Sight(place, fact.extracted, fact.known) for place in fact.places[-1:])
+            places = (self._history.latest(name, fact.key, place, moment) for place in fact.places[-1:])
+            view[fact.key].update(Sight(place, fact.extracted, fact.known) for place in places)
         for key, states in self._history.states[name].items():
             shown = view.get(key, set())
             if len({sight.place for sight in shown}) > 1:

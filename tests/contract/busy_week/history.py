@@ -104,6 +104,13 @@ class History:
         shown = _values(name, nested=False)(row), _inside_row(name, row)
         return self._places[name].get((key, shown), [])
 
+    def latest(self, name: str, key: int, place: int, moment: float) -> int:
+        """Return the last state by now that shows what a state shows: what was archived and brought back is as before."""
+        states = self.states[name][key]
+        shown = states[place].shown
+        alike = () if shown is None else self._places[name][key, shown]
+        return max((other for other in alike if states[other].seen_from <= moment), default=place)
+
     def scalars(self, name: str, row: Record) -> bool:
         """Whether an extracted row shows the scalars of a state, whatever is nested in it."""
         states = self.states[name].get(row[resource(name).primary_key or ""], ())
