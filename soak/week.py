@@ -70,16 +70,12 @@ def main() -> int:
     parser.add_argument("--seed", type=int, action="append")
     parser.add_argument("--days", type=float, default=whole.days)
     parser.add_argument("--only", action="append", choices=RESOURCES, help="extract this resource; may be repeated")
-    parser.add_argument("--without", action="append", default=[], choices=["clears", "fulls", "sweeps"])
-    parser.add_argument(
-        "--zombies", action="store_true", help="tries that were taken for dead go on beside the next one"
-    )
+    parser.add_argument("--without", action="append", default=[], choices=["clears", "fulls", "sweeps", "zombies"])
     parser.add_argument("--most", type=int, default=MOST_ACCOUNTS, help="accounts of each rule")
     arguments = parser.parse_args()
     plan = Plan(
         days=arguments.days,
         resources=tuple(arguments.only or RESOURCES),
-        zombies=arguments.zombies,
         **dict.fromkeys(arguments.without, False),
     )
     broken = 0

@@ -63,7 +63,7 @@ class Plan:
     clears: bool = True
     fulls: bool = True
     sweeps: bool = True
-    zombies: bool = False
+    zombies: bool = True
 
 
 @dataclass
