@@ -18,21 +18,35 @@ from airflow_provider_lightspeed.warehouse.manifest import Manifest, files_of, n
 from airflow_provider_lightspeed.warehouse.statements import current_view, ddl, merge
 from airflow_provider_lightspeed.warehouse.tables import Tables, TableSpec, tables_of
 from tests.contract import current as contract
+from tests.contract.busy_week.shop import RESOURCES
 from tests.contract.busy_week.week import RELATIONS, Plan, Week
 
 Rows = list[tuple[Any, ...]]
 
 
-@pytest.mark.parametrize("seed", [8, pytest.param(9, marks=pytest.mark.slow), pytest.param(11, marks=pytest.mark.slow)])
-def test_merged_tables_and_views_hold_what_is_current(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
+FEW = ("Sale", "SalePayment", "Item")
+
+
+@pytest.mark.parametrize(
+    ("seed", "resources"),
+    [
+        (8, FEW),
+        pytest.param(8, RESOURCES, marks=pytest.mark.slow),
+        pytest.param(9, RESOURCES, marks=pytest.mark.slow),
+        pytest.param(11, RESOURCES, marks=pytest.mark.slow),
+    ],
+)
+def test_merged_tables_and_views_hold_what_is_current(
+    seed: int, resources: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Loaded after every few commits, or all at once; with runs that overlap, are killed, cleared, full reads and sweeps."""
     # What an earlier manifest named is there to be loaded at the end of the day.
     monkeypatch.setattr("airflow_provider_lightspeed.extract.commit.KEEP_SUPERSEDED", timedelta(days=30))
     # These texts are the same for each load.
     monkeypatch.setattr(loads, "merge", lru_cache(None)(merge))
     monkeypatch.setattr(loads, "ddl", lru_cache(None)(ddl))
-    folder = f"memory://warehouse-day-{seed}"
-    plan = Plan(days=1.0)
+    folder = f"memory://warehouse-day-{seed}-{len(resources)}"
+    plan = Plan(days=1.0, resources=resources)
     week = Week(seed, Storage.at(folder), plan)
     report = week.run()
     assert report.accounts == []
