@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -77,9 +78,11 @@ class Summary:
         facts = self.as_xcom()
         kept = (
             "rows", "bytes", "files", "window_start", "window_end", "watermark", "schema", "drips", "requests",
-            "manifest", "commit", "tables", "drift", "swept",
+            "manifest", "commit",
         )  # fmt: skip
-        return {name: facts[name] for name in kept} | {
+        # As texts: Airflow 2 puts the values of an event into a set.
+        nested = {name: json.dumps(facts[name]) for name in ("tables", "drift", "swept") if facts[name]}
+        return {name: facts[name] for name in kept} | nested | {
             # The Lightspeed page shows the account's bucket as the newest extract left it.
             "bucket_level": round(self.bucket.level, 2),
             "bucket_size": self.bucket.size,
