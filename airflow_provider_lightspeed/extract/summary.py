@@ -82,13 +82,17 @@ class Summary:
         )  # fmt: skip
         # As texts: Airflow 2 puts the values of an event into a set.
         nested = {name: json.dumps(facts[name]) for name in ("tables", "drift", "swept") if facts[name]}
-        return {name: facts[name] for name in kept} | nested | {
-            # The Lightspeed page shows the account's bucket as the newest extract left it.
-            "bucket_level": round(self.bucket.level, 2),
-            "bucket_size": self.bucket.size,
-            "bucket_drip": self.bucket.drip,
-            "bucket_seen_at": self.ended_at.isoformat(),
-        }
+        return (
+            {name: facts[name] for name in kept}
+            | nested
+            | {
+                # The Lightspeed page shows the account's bucket as the newest extract left it.
+                "bucket_level": round(self.bucket.level, 2),
+                "bucket_size": self.bucket.size,
+                "bucket_drip": self.bucket.drip,
+                "bucket_seen_at": self.ended_at.isoformat(),
+            }
+        )
 
 
 def lasting(seconds: float) -> str:
