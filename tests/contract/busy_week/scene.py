@@ -60,6 +60,11 @@ class Scene:
         """Write fields of a record."""
         self.do("update", resource=name, key=key, fields=fields)
 
+    def first(self, name: str, **values: Any) -> int:
+        """Return the key of the first record with these values."""
+        rows = self._history.rows[name].items()
+        return next(key for key, row in rows if all(row[field] == value for field, value in values.items()))
+
     def begin(
         self,
         name: str,
