@@ -22,7 +22,7 @@ def superseded(commits: Iterable[Json]) -> dict[str, str]:
     """Return the ids of commits that no longer count, with the time since when.
 
     Per account and query, of the commits of one run the one counts whose read began last; a try that was thought dead may
-    commit after it. A whole read replaces what was there when it began (``saw``), and not what was committed meanwhile.
+    commit after it. A whole read replaces what was there when it began (``saw``), and windows read before it that were committed later.
     """
     groups: dict[tuple[str, str], list[Json]] = {}
     for commit in commits:
@@ -37,14 +37,27 @@ def superseded(commits: Iterable[Json]) -> dict[str, str]:
             last[commit["owner"]] = commit
         # One that was replaced itself counts too: what it replaced may be deleted by now.
         wholes = {found: whole for whole in group if whole["whole"] for found in _seen(whole, group)}
+        newest = max((whole for whole in group if whole["whole"]), key=_began, default=None)
         for commit in last.values():
             if commit["id"] in wholes:
                 replaced[commit["id"]] = wholes[commit["id"]]["committed_at"]
+            elif newest is not None and _is_within(commit, newest):
+                replaced[commit["id"]] = max(commit["committed_at"], newest["committed_at"])
     return replaced
 
 
 def _began(commit: Json) -> tuple[str, int]:
     return commit.get("extracted_at") or "", commit["sequence"]
+
+
+def _is_within(commit: Json, whole: Json) -> bool:
+    """Whether a window holds nothing that a whole read has missed: it began later, and reached as far.
+
+    Not of a log, which is followed beyond its window, nor of a sweep.
+    """
+    if commit["whole"] or commit.get("sweep") or commit.get("state") or not commit.get("extracted_at"):
+        return False
+    return _began(commit) < _began(whole) and bool(commit["window_end"] <= whole["window_end"])
 
 
 def _seen(whole: Json, group: Sequence[Json]) -> Iterable[str]:

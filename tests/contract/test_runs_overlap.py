@@ -204,7 +204,6 @@ def test_log_read_that_a_full_one_overtook_counts_with_all_that_it_read(scene: S
     assert scene.wrong() == []
 
 
-@pytest.mark.xfail(reason="it lags until the next sweep or full read, though the one before had found it gone")
 def test_record_that_a_full_read_found_deleted_does_not_return_with_an_earlier_read(scene: Scene) -> None:
     """The earlier one has it, and commits after the full read."""
     scene.read("Customer", "first")
@@ -276,7 +275,6 @@ def test_snapshot_that_broke_off_takes_back_nothing_when_it_goes_on(scene: Scene
     assert scene.wrong() == []
 
 
-@pytest.mark.xfail(reason="the earlier read is not replaced, and after the full read no run reads the sale again")
 def test_payment_that_a_full_read_found_gone_does_not_return_with_an_earlier_read(scene: Scene) -> None:
     """The earlier one saw the sale with it, and commits after the full read."""
     scene.read("SalePayment", "first")
