@@ -153,9 +153,11 @@ class Checker:
             stamp = "none" if state.stamp is None else time_of(state.stamp)
             lines.append(f"  state {place}: {state.note}; stamped {stamp}, shows from {time_of(state.seen_from)}")
         files = {known.facts[number].file: known.facts[number] for number in known.of_key.get(key or 0, ())}
+        begun = min((state.seen_from for state in self._history.states[name].get(key or 0, ())), default=0.0)
         for since, commit in known.commits.values():
             fact = next((files[file["path"]] for file in commit["files"] if file["path"] in files), None)
             is_near = violation.moment - NEAR <= since <= violation.moment
+            is_near |= commit["whole"] and begun <= since <= violation.moment
             if is_near or (fact is not None and since <= violation.moment):
                 holds = f"holds state {list(fact.places)}" if fact is not None else "does not hold it"
                 lines.append(f"  {time_of(since)[:19]}: {self._describe(commit)}: {holds}")
