@@ -39,8 +39,6 @@ log = logging.getLogger(__name__)
 #: The table of what is gone: key, reason, lineage. A row counts no longer once a tombstone of its key is as late as it.
 TOMBSTONES: Final = "tombstones"
 REASON: Final = "_reason"
-#: How often an account is swept, unless told otherwise.
-EVERY: Final = timedelta(days=7)
 #: More than this share of the records missing is taken for lost rights, not for deletions, ...
 MOST_MISSING: Final = 0.05
 #: ... unless it is no more than so many, and not all of them.

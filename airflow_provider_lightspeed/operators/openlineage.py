@@ -106,7 +106,7 @@ def _output(outcome: Outcome) -> OutputDataset:
 
 def _field(column: Column, key: str | None = None) -> SchemaField:
     """Describe a column of the dataset; of a list, ``_element`` is what it holds, as in OpenLineage's Spark integration."""
-    about = f"{column.about}, primary key" if column.name == key else column.about
+    about = f"{column.about}, primary key" if column.source == key else column.about
     if column.shape is None:
         return SchemaField(column.name, str(column.arrow), about)
     inner = [_field(found) for found in column.shape.columns]
@@ -146,9 +146,9 @@ def _column_lineage(outcome: Outcome, shape: Shape) -> column_lineage_dataset.Co
 def _leaves(columns: Sequence[Column], prefix: str = "") -> Iterator[tuple[str, Column]]:
     for column in columns:
         if column.shape is None:
-            yield prefix + column.name, column
+            yield prefix + column.source, column
         else:
-            yield from _leaves(column.shape.columns, f"{prefix}{column.name}.")
+            yield from _leaves(column.shape.columns, f"{prefix}{column.source}.")
 
 
 def _transformation(leaf: Column) -> column_lineage_dataset.Transformation:

@@ -169,7 +169,8 @@ class _Family:
             tombstones=self._tombstones(),
             parents=self._parents(),
             day=self._column(DAY) if self.resource.strategy is Strategy.PERIOD else None,
-            loads=loads.name,
+            # A log only grows, and is followed beyond the end of a window: what a full read has not seen may be newer than it.
+            loads=None if self.resource.strategy is Strategy.APPEND else loads.name,
             sources=tuple((column.name, column.source) for column in self.layout.shape.columns),
         )
         children = tuple(

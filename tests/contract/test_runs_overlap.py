@@ -189,7 +189,6 @@ def test_payment_archived_unseen_stays_archived_when_its_run_is_run_again(scene:
     assert scene.wrong() == []
 
 
-@pytest.mark.xfail(reason="in a warehouse: a full read makes the rows of a log obsolete that it has not seen")
 def test_log_read_that_a_full_one_overtook_counts_with_all_that_it_read(scene: Scene) -> None:
     """It began before the full read, and goes on to the end of the log after it."""
     scene.read("InventoryLog", "first")
@@ -293,7 +292,6 @@ def test_payment_that_a_full_read_found_gone_does_not_return_with_an_earlier_rea
     assert scene.wrong() == []
 
 
-@pytest.mark.xfail(reason="in a warehouse: a full read makes the rows of a log obsolete that it has not seen")
 def test_log_of_two_full_reads_at_once_is_whole(scene: Scene) -> None:
     """The one that began first goes on to entries that the other has not seen; the next run goes on from there."""
     scene.read("InventoryLog", "first")

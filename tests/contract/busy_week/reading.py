@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from airflow_provider_lightspeed.extract.storage import Storage
-from airflow_provider_lightspeed.resources.base import Resource
+from airflow_provider_lightspeed.resources.base import Resource, Strategy
 from airflow_provider_lightspeed.resources.catalog import resource
 from airflow_provider_lightspeed.warehouse.current import current as shipped
 from airflow_provider_lightspeed.warehouse.dialects import dialect
@@ -186,7 +186,7 @@ class Reading:
             modified=found.entity.find(found.modified_field).name if found.modified_field else None,
             tombstones=spec("tombstones", key) if "tombstones" in tables else None,
             parents=spec("parents", through) if "parents" in tables else None,
-            loads="loads",
+            loads=None if found.strategy is Strategy.APPEND else "loads",
         )
         duck = dialect("duckdb")
         return duck.sql(shipped(rows, duck, "live"))

@@ -286,3 +286,21 @@ def _missing(shown: Any, real: Any, path: str = "") -> Iterator[str]:
             yield from _missing(item, (named or real)[0], f"{path}[{number}]")
     elif shown != real:
         yield f"{path}: {shown!r} is {real!r}"
+
+
+def test_lineage_names_the_apis_fields_whatever_the_columns_are_called(
+    connection: Connect, context: Context, tmp_path: Path
+) -> None:
+    """In snake case a column comes from the field of the API's name; the primary key is still said to be it."""
+    connection()
+    task = operator(tmp_path, column_naming="snake_case", columns=["saleID", "ticketNumber"])
+    task.execute(context())
+    (output,) = told(task)["outputs"]
+    fields = facets(output)["columnLineage"]["fields"]
+    assert {name: each["inputFields"][0]["field"] for name, each in fields.items()} == {
+        "sale_id": "saleID",
+        "ticket_number": "ticketNumber",
+    }
+    about = {field["name"]: field.get("description", "") for field in facets(output)["schema"]["fields"]}
+    assert "primary key" in about["sale_id"]
+    assert "primary key" not in about["ticket_number"]
