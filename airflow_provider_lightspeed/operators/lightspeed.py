@@ -75,7 +75,7 @@ class LightspeedToParquetOperator(BaseOperator):
     :param deferrable: give the worker slot back while the rate limit's bucket drains, and go on when it has room; needs
         a triggerer. Default: ``[operators] default_deferrable``.
     :returns: (XCom) ``resource, rows, files, bytes, drips, requests, seconds, window_start, window_end, watermark,
-        manifest, commit, schema, account_id, set_aside``; what the asset events, OpenLineage and the links hold says
+        manifest, commit, schema, account_id, set_aside, drift, tables, swept``; what the asset events, OpenLineage and the links hold says
         docs/lineage.md.
     :raises AirflowFailException: retrying cannot help: a wrong argument, or the grant needs a person.
     :raises AirflowSkipException: everything up to now has been read.
