@@ -13,6 +13,9 @@ from tests.warehouses import Read, Row, at
 
 _NEVER = datetime(1900, 1, 1, tzinfo=UTC)
 
+#: The key of a sale that never has a modification time.
+_TIMELESS = 4
+
 
 def current_rows(tables: Tables, reads: Sequence[Read]) -> dict[tuple[Any, ...], tuple[Row, Read]]:
     """Return the current main rows by account and key, with the read that each comes from."""
@@ -89,10 +92,9 @@ def _sale_read(draw: st.DrawFn, moment: int, account: str, changes: Sequence[tup
     chosen = {key: found for key, found in seen.items() if is_whole or _coin(draw)}
     gone = [] if is_whole else [key for key in range(1, 5) if key not in chosen and draw(st.integers(0, 3)) == 0]
     rows: list[Row] = [
-        {"saleID": key, "updateTime": at(when), "order": f"{key}@{when}"} for key, (when, _) in chosen.items()
+        {"saleID": key, "updateTime": None if key == _TIMELESS else at(when), "order": f"{key}@{when}"}
+        for key, (when, _) in chosen.items()
     ]
-    if rows and _coin(draw):
-        rows[0] = rows[0] | {"updateTime": None}
     hanging: list[Row] = [
         {"_root_key": key, "_path": f"SaleLines[{place}]", "_position": place}
         for key, (_, count) in chosen.items()
@@ -105,20 +107,24 @@ def _sale_read(draw: st.DrawFn, moment: int, account: str, changes: Sequence[tup
 
 @st.composite
 def payment_histories(draw: st.DrawFn) -> list[list[Read]]:
-    """Make up payments that appear and vanish with each read of their sale."""
+    """Make up payments that appear, move and vanish with each read of their sale.
+
+    A payment that moves changes both sales, so that a read that finds it in the one has the other as well.
+    """
     times = draw(st.lists(st.integers(1, 60), min_size=1, max_size=6, unique=True))
-    reads = []
-    for moment in times:
-        if draw(st.integers(0, 3)) == 0:
-            paid = draw(st.dictionaries(st.integers(1, 5), st.integers(1, 3)))
-            rows = [{"salePaymentID": key, "saleID": sale} for key, sale in paid.items()]
-            reads.append(Read(f"{moment}", moment, {"": rows}, whole=True))
-            continue
-        parents = draw(st.sets(st.integers(1, 3)))
-        paid = draw(st.dictionaries(st.integers(1, 5), st.sampled_from(sorted(parents)))) if parents else {}
-        rows = [{"salePaymentID": key, "saleID": sale} for key, sale in paid.items()]
-        reads.append(Read(f"{moment}", moment, {"": rows, "Sale": [{"saleID": sale} for sale in parents]}))
-    return draw(_loads(reads))
+    reads: dict[int, Read] = {}
+    owners: dict[int, int] = {}
+    for moment in sorted(times):
+        is_whole = draw(st.integers(0, 3)) == 0
+        sales = {1, 2, 3} if is_whole else draw(st.sets(st.integers(1, 3)))
+        free = [key for key in range(1, 6) if owners.get(key, 0) in {0, *sales}]
+        paid = draw(st.dictionaries(st.sampled_from(free), st.sampled_from(sorted(sales)))) if free and sales else {}
+        owners |= paid
+        rows: dict[str, list[Row]] = {"": [{"salePaymentID": key, "saleID": sale} for key, sale in paid.items()]}
+        if not is_whole:
+            rows["Sale"] = [{"saleID": sale} for sale in sales]
+        reads[moment] = Read(f"{moment}", moment, rows, is_whole)
+    return draw(_loads([reads[moment] for moment in times]))
 
 
 @st.composite
