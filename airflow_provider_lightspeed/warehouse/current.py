@@ -52,7 +52,10 @@ def marks(spec: TableSpec, dialect: Dialect, rows: str) -> Iterator[Mark]:
 
 
 def _whole(spec: TableSpec, dialect: Dialect) -> Mark:
-    """A read of everything replaces what was read before, up to the end of its window."""
+    """A read of everything replaces what was read before, up to the end of its window.
+
+    Not what was modified after it began: a read that began before may have seen that, and this one not.
+    """
     column = dialect.column
     assert spec.loads is not None
     # Whole reads end at the server's time less a constant, so that the newest one has the latest end too.
@@ -67,10 +70,14 @@ def _whole(spec: TableSpec, dialect: Dialect) -> Mark:
     )
 
     def holds(row: Alias, mark: Alias) -> exp.Expr:
-        return exp.and_(
-            exp.LT(this=column(EXTRACTED_AT, row), expression=column("extracted_at", mark)),
+        began = column("extracted_at", mark)
+        conditions = [
+            exp.LT(this=column(EXTRACTED_AT, row), expression=began),
             exp.LTE(this=column(WINDOW_END, row), expression=column("window_end", mark)),
-        )
+        ]
+        if spec.modified is not None:
+            conditions.append(exp.LTE(this=_modified(spec, dialect, row), expression=began.copy()))
+        return exp.and_(*conditions)
 
     return Mark(select, ((ACCOUNT, "account_id"),), holds)
 
@@ -186,8 +193,13 @@ def version(spec: TableSpec, dialect: Dialect, alias: Alias) -> list[exp.Expr]:
     extracted_at = dialect.column(EXTRACTED_AT, alias)
     if spec.modified is None:
         return [extracted_at]
+    return [_modified(spec, dialect, alias), extracted_at]
+
+
+def _modified(spec: TableSpec, dialect: Dialect, alias: Alias) -> exp.Expr:
+    assert spec.modified is not None
     never = exp.cast(exp.Literal.string(_NEVER), exp.DataType.Type.TIMESTAMPTZ)
-    return [exp.func("COALESCE", dialect.column(spec.modified, alias), never), extracted_at]
+    return exp.func("COALESCE", dialect.column(spec.modified, alias), never)
 
 
 def is_as_new(spec: TableSpec, dialect: Dialect, this: Alias, that: Alias) -> exp.Expr:

@@ -40,7 +40,9 @@ def _is_obsolete(tables: Tables, row: Row, read: Read, reads: Sequence[Read]) ->
         if other.account != read.account:
             continue
         if other.whole and other.at > read.at and other.ends[1] >= read.ends[1]:
-            return True
+            modified = tables.main.modified and row.get(tables.main.modified)
+            if not modified or modified <= at(other.at):
+                return True
         if tables.main.tombstones and other.at >= read.at:
             (key,) = tables.main.key
             if any(gone[key] == row[key] for gone in other.rows.get("tombstones", ())):

@@ -9,7 +9,7 @@ from airflow_provider_lightspeed.warehouse.dialects import DIALECTS
 from tests.unit.warehouse.checks import Both, Loads, check_payments, check_sales
 from tests.unit.warehouse.model import payment_histories, sale_histories
 from tests.unit.warehouse.specs import payment_tables, sale_tables
-from tests.warehouses import DuckWarehouse, Warehouse
+from tests.warehouses import DuckWarehouse, Read, Row, Warehouse, at
 
 EXAMPLES = settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
@@ -35,6 +35,19 @@ def payments(warehouse: Warehouse) -> Both:
 def test_sales_with_lines_and_tombstones(sales: Both, loads: Loads) -> None:
     """Newest version by key, less what is gone or replaced, with the lines of that version: in any order of loads."""
     check_sales(sales, loads)
+
+
+def test_full_read_keeps_what_was_modified_after_it_began(sales: Both) -> None:
+    """Another full read began before it, went on longer and saw the change; in any order of loads."""
+
+    def sale(key: int, modified: int) -> Row:
+        return {"saleID": key, "updateTime": at(modified), "order": f"{key}@{modified}"}
+
+    slow = Read("slow", 1, {"": [sale(1, 6), sale(2, 0)]}, whole=True)
+    quick = Read("quick", 4, {"": [sale(1, 2)]}, whole=True)
+    for loads in ([[slow], [quick]], [[quick], [slow]], [[slow, quick]]):
+        check_sales(sales, loads)
+        assert sales.warehouse.rows("SELECT saleID, updateTime FROM Sale") == [(1, at(6))]
 
 
 @given(loads=payment_histories())
