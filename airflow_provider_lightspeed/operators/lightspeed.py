@@ -75,15 +75,15 @@ class LightspeedToParquetOperator(BaseOperator):
     :param deferrable: give the worker slot back while the rate limit's bucket drains, and go on when it has room; needs
         a triggerer. Default: ``[operators] default_deferrable``.
     :returns: (XCom) ``resource, rows, files, bytes, drips, requests, seconds, window_start, window_end, watermark,
-        manifest, commit, schema, account_id, set_aside, drift, tables, swept``; what the asset events, OpenLineage and the links hold says
-        docs/lineage.md.
+        manifest, commit, schema, account_id, set_aside, drift, tables, swept``; docs/lineage.md says what
+        the asset events, OpenLineage and the links hold.
     :raises AirflowFailException: retrying cannot help: a wrong argument, or the grant needs a person.
     :raises AirflowSkipException: everything up to now has been read.
     """
 
     template_fields: Sequence[str] = (
-        "resource", "path", "lightspeed_conn_id", "relations", "filters", "mode", "window_start", "window_end", "columns",
-        "exclude_columns", "hash_columns",
+        "resource", "path", "lightspeed_conn_id", "relations", "filters", "mode", "window_start", "window_end",
+        "relation_layout", "columns", "exclude_columns", "hash_columns", "column_naming", "schema_drift",
     )  # fmt: skip
     template_fields_renderers = dict.fromkeys(
         ("filters", "relations", "columns", "exclude_columns", "hash_columns"), "json"

@@ -304,3 +304,47 @@ def test_lineage_names_the_apis_fields_whatever_the_columns_are_called(
     about = {field["name"]: field.get("description", "") for field in facets(output)["schema"]["fields"]}
     assert "primary key" in about["sale_id"]
     assert "primary key" not in about["ticket_number"]
+
+
+def test_each_table_is_a_dataset_of_its_own(connection: Connect, context: Context, tmp_path: Path) -> None:
+    """With the schema of its files and its own rows; its columns come from the fields inside the relation."""
+    connection()
+    task = operator(tmp_path, relation_layout="tables", relations=["SaleLines.Item"], column_naming="snake_case")
+    summary = task.execute(context())
+    outputs = {found["name"]: found for found in told(task)["outputs"]}
+    names = ["", *(f".{table}" for table in summary["tables"])]
+    assert {".SaleLines", ".SaleLines.Item"} < set(names)
+    assert set(outputs) == {f"{tmp_path}/Sale{name}" for name in names}
+    for name in names:
+        about = facets(outputs[f"{tmp_path}/Sale{name}"])
+        rows = summary["tables"][name[1:]] if name else summary["rows"]
+        assert about["outputStatistics"] == {"rowCount": rows}
+        file = next((tmp_path / f"Sale{name}").glob("*.parquet"))
+        written = pq.read_schema(file)
+        shown = {field["name"]: field["type"] for field in about["schema"]["fields"]}
+        assert shown == {field.name: _type(field.type) for field in written}
+        assert about["dataSource"]["uri"] == f"file://{tmp_path}/Sale{name}"
+    lines = facets(outputs[f"{tmp_path}/Sale.SaleLines"])["columnLineage"]["fields"]
+    assert lines["item_id"]["inputFields"][0]["field"] == "SaleLines.itemID"
+
+
+def test_tables_of_keys_are_told_too(
+    connection: Connect, simulator: SimulatorProcess, context: Context, tmp_path: Path
+) -> None:
+    """The records through which rows were read, and what is gone."""
+    connection()
+    first = operator(tmp_path, resource="SalePayment")
+    first.execute(context("one"))
+    gone = simulator.truth("SalePayment")[0]["salePaymentID"]
+    simulator.mutate("delete", resource="SalePayment", key=int(gone))
+    simulator.advance(3_600)
+    then = operator(tmp_path, resource="SalePayment", detect_deletes=True, detect_deletes_every=timedelta(minutes=30))
+    assert then.execute(context("two"))["swept"]["deleted"] == 1
+    for task, table, key in ((first, ".Sale", "saleID"), (then, ".tombstones", "salePaymentID")):
+        outputs = {found["name"].removeprefix(f"{tmp_path}/SalePayment"): found for found in told(task)["outputs"]}
+        assert set(outputs) == {"", table}
+        about = facets(outputs[table])
+        written = pq.read_schema(next(Path(f"{tmp_path}/SalePayment{table}").glob("*.parquet")))
+        assert [field["name"] for field in about["schema"]["fields"]] == written.names
+        assert set(about["columnLineage"]["fields"]) == {key}
+    assert about["outputStatistics"] == {"rowCount": 1}
