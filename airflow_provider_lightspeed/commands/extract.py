@@ -14,7 +14,8 @@ from airflow_provider_lightspeed.commands.output import instant, size, table
 from airflow_provider_lightspeed.commands.progress import Watch, progress_of
 from airflow_provider_lightspeed.compat import AirflowNotFoundException, ObjectStoragePath, hash_salt
 from airflow_provider_lightspeed.exceptions import InvalidArgument, LightspeedError, MissingCredentials, StorageError
-from airflow_provider_lightspeed.extract.commit import Dataset, owner_of
+from airflow_provider_lightspeed.extract.commit import owner_of
+from airflow_provider_lightspeed.extract.dataset import Dataset
 from airflow_provider_lightspeed.extract.plan import Job
 from airflow_provider_lightspeed.extract.run import extract
 from airflow_provider_lightspeed.extract.storage import Storage

@@ -17,7 +17,8 @@ from airflow_provider_lightspeed.arrow.types import arrow_schema
 from airflow_provider_lightspeed.client.rest import RSeriesClient
 from airflow_provider_lightspeed.extract.carry import Carry
 from airflow_provider_lightspeed.extract.chain import STORE_EVERY, Report, Work
-from airflow_provider_lightspeed.extract.commit import Dataset, fingerprint
+from airflow_provider_lightspeed.extract.commit import fingerprint
+from airflow_provider_lightspeed.extract.dataset import Dataset
 from airflow_provider_lightspeed.extract.drift import drift_of, refuse
 from airflow_provider_lightspeed.extract.files import Files, StagedFiles
 from airflow_provider_lightspeed.extract.history import History

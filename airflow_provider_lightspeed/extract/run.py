@@ -13,7 +13,8 @@ from airflow_provider_lightspeed.client.rest import RSeriesClient
 from airflow_provider_lightspeed.clock import Clock, SystemClock
 from airflow_provider_lightspeed.exceptions import InvalidArgument, SweepAborted
 from airflow_provider_lightspeed.extract.attempt import Attempt, Found, Task
-from airflow_provider_lightspeed.extract.commit import Commit, Dataset, owner_of
+from airflow_provider_lightspeed.extract.commit import Commit, owner_of
+from airflow_provider_lightspeed.extract.dataset import Dataset
 from airflow_provider_lightspeed.extract.drift import Drift, drift_of, refuse, vanished
 from airflow_provider_lightspeed.extract.manifest import Json, files_by_table
 from airflow_provider_lightspeed.extract.meter import Meter

@@ -41,7 +41,7 @@ def test_merged_tables_and_views_hold_what_is_current(
 ) -> None:
     """Loaded after every few commits, or all at once; with runs that overlap, are killed, cleared, full reads and sweeps."""
     # What an earlier manifest named is there to be loaded at the end of the day.
-    monkeypatch.setattr("airflow_provider_lightspeed.extract.commit.KEEP_SUPERSEDED", timedelta(days=30))
+    monkeypatch.setattr("airflow_provider_lightspeed.extract.dataset.KEEP_SUPERSEDED", timedelta(days=30))
     # These texts are the same for each load.
     monkeypatch.setattr(loads, "merge", lru_cache(None)(merge))
     monkeypatch.setattr(loads, "ddl", lru_cache(None)(ddl))

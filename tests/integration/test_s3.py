@@ -20,7 +20,7 @@ from moto.server import ThreadedMotoServer
 from airflow_provider_lightspeed.exceptions import ServerFault, StorageError
 from airflow_provider_lightspeed.extract import attempt as attempt_module
 from airflow_provider_lightspeed.extract import chain
-from airflow_provider_lightspeed.extract.commit import STALE, Dataset
+from airflow_provider_lightspeed.extract.dataset import STALE, Dataset
 from airflow_provider_lightspeed.extract.plan import Job
 from airflow_provider_lightspeed.extract.run import extract
 from airflow_provider_lightspeed.extract.storage import Storage

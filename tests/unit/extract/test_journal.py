@@ -18,7 +18,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from airflow_provider_lightspeed.exceptions import StorageError
-from airflow_provider_lightspeed.extract.commit import Commit, Dataset
+from airflow_provider_lightspeed.extract.commit import Commit
+from airflow_provider_lightspeed.extract.dataset import Dataset
 from airflow_provider_lightspeed.extract.journal import KEEP, Head, Journal, Segment
 from airflow_provider_lightspeed.extract.storage import Storage
 from airflow_provider_lightspeed.extract.window import Window

@@ -16,15 +16,8 @@ from hypothesis import strategies as st
 from airflow_provider_lightspeed.arrow.parquet import FileStats
 from airflow_provider_lightspeed.arrow.tables import MAIN
 from airflow_provider_lightspeed.exceptions import StorageError
-from airflow_provider_lightspeed.extract.commit import (
-    KEEP_SUPERSEDED,
-    STALE,
-    UNNAMED,
-    Commit,
-    Dataset,
-    fingerprint,
-    owner_of,
-)
+from airflow_provider_lightspeed.extract.commit import Commit, fingerprint, owner_of
+from airflow_provider_lightspeed.extract.dataset import KEEP_SUPERSEDED, STALE, UNNAMED, Dataset
 from airflow_provider_lightspeed.extract.manifest import live_commits
 from airflow_provider_lightspeed.extract.storage import Storage
 from airflow_provider_lightspeed.extract.window import Window
