@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from airflow_provider_lightspeed.simulator.testing import SimulatorProcess
+from tests.masks import forget_secrets
 
 
 @pytest.fixture(scope="session")
@@ -60,10 +61,12 @@ def connection(
 
     yield add
     session = new_session()
-    for row in [*session.query(Connection).all(), *session.query(Variable).all()]:
-        session.delete(row)
+    # Without loading them, which would have their secrets masked from now on.
+    session.query(Connection).delete()
+    session.query(Variable).delete()
     session.commit()
     session.close()
+    forget_secrets()
 
 
 @pytest.fixture

@@ -15,6 +15,7 @@ from airflow_provider_lightspeed.redact import Secret
 from airflow_provider_lightspeed.simulator.testing import SimulatorProcess
 from airflow_provider_lightspeed.tokens.connect import Consents
 from airflow_provider_lightspeed.tokens.refresh import Refresher
+from tests.masks import maskers
 from tests.unit.tokens.steps import CONN, connect, ledger, works
 
 Connect = Callable[..., str]
@@ -63,22 +64,7 @@ def test_masker_of_a_long_lived_process_does_not_grow_with_connects(unconnected:
 
 def masked() -> int:
     """Return how many values the masks of this process know."""
-    names = (
-        "airflow._shared.secrets_masker.secrets_masker",
-        "airflow.sdk._shared.secrets_masker.secrets_masker",
-        "airflow.utils.log.secrets_masker",
-    )
-    import importlib
-
-    known = 0
-    for name in names:
-        try:
-            module = importlib.import_module(name)
-        except ImportError:
-            continue
-        find = getattr(module, "_secrets_masker", None)
-        known += len(find().patterns) if find else 0
-    return known
+    return sum(len(masker.patterns) for masker in maskers())
 
 
 def test_partners_are_the_connections_that_stop_too(connection: Connect, simulator: SimulatorProcess) -> None:
