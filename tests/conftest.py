@@ -51,12 +51,16 @@ def _isolate_airflow() -> Path:
 _HOME = _isolate_airflow()
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark tests by their top folder, so that nobody forgets to."""
+    """Mark tests by their top folder, so that nobody forgets to; one process runs those of one deployment."""
     for item in items:
         folder = item.path.relative_to(Path(__file__).parent).parts[0]
         if folder in _FOLDER_MARKERS:
             item.add_marker(folder)
+            parameters = getattr(item, "callspec", None)
+            database = parameters.params.get("deployment", "") if parameters else ""
+            item.add_marker(pytest.mark.xdist_group(f"{item.path.stem} {database}".rstrip()))
 
 
 @pytest.fixture(scope="session")
