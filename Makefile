@@ -11,14 +11,15 @@ RIVALS := $(patsubst bench/rivals/requirements-%.txt,.venv-rivals-%/.ready,$(wil
 
 # Folders are marked by name (tests/conftest.py): integration needs a real Postgres or S3 protocol, system runs Airflow's
 # own processes, browser drives Chromium.
-UNIT  := tests/unit tests/contract
+UNIT := tests/unit -m "not slow and not process"
+CONTRACT := tests/contract tests/unit -m "not slow and (contract or process)"
 # What knows no Airflow (the core, and the simulator) is the same on 2.11; one extract of every resource is run there too.
 UNIT2 := $(filter-out $(addprefix tests/unit/,arrow auth client conftest.py extract resources simulator warehouse),$(wildcard tests/unit/*)) \
-         tests/contract/test_extract_equals_truth.py::test_extract_equals_the_truth_field_by_field
-WHOLE := tests/integration tests/system
+         tests/contract/test_extract_equals_truth.py::test_extract_equals_the_truth_field_by_field -m "not slow"
+WHOLE := tests/integration tests/system -m "not slow"
 JOBS  := -n auto --maxprocesses=4
 
-.PHONY: help demo ui test test-unit test-unit-2 test-system test-system-2 test-slow test-warehouses test-browser bench bench-short soak soak-short lint format types check-data clean
+.PHONY: help demo ui test test-unit test-contract test-unit-2 test-system test-system-2 test-slow test-warehouses test-browser bench bench-short soak soak-short lint format types check-data clean
 
 help: ## Show this help
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -41,16 +42,19 @@ demo: .venv/.ready ## Simulator + Airflow 3.3: connect through OAuth, run the ex
 ui: .venv/.ready ## The same, and leave Airflow running to click through (Ctrl-C ends it)
 	@$(PY) -m tools.demo --keep
 
-test: test-unit test-unit-2 test-system test-system-2 ## All tests on Airflow 3.3, the unit tests on 2.11 too (browser and slow ones aside)
+test: test-unit test-contract test-unit-2 test-system test-system-2 ## All tests on Airflow 3.3, the unit tests on 2.11 too (browser and slow ones aside)
 
-test-unit: .venv/.ready ## Unit and contract tests on Airflow 3.3
-	$(PY) -m pytest $(UNIT) $(JOBS) -m "not slow"
+test-unit: .venv/.ready ## Unit tests on Airflow 3.3: a minute
+	$(PY) -m pytest $(UNIT) $(JOBS)
+
+test-contract: .venv/.ready ## Extracts against the simulator's truth, the simulator against the docs, the commands at a terminal
+	$(PY) -m pytest $(CONTRACT) $(JOBS)
 
 test-unit-2: .venv-2.11/.ready ## Unit tests of all that knows Airflow, and the extracts, on Airflow 2.11
-	$(PY2) -m pytest $(UNIT2) $(JOBS) -m "not slow"
+	$(PY2) -m pytest $(UNIT2) $(JOBS)
 
 test-system: .venv/.ready ## Postgres, S3 protocol and whole Airflow deployments, on Airflow 3.3
-	$(PY) -m pytest $(WHOLE) -n 2 --dist loadgroup -m "not slow"
+	$(PY) -m pytest $(WHOLE) -n 2 --dist loadgroup
 
 test-system-2: .venv-2.11/.ready ## The token ledger on SQLite and Postgres, on Airflow 2.11
 	$(PY2) -m pytest tests/integration/test_databases.py -m "not slow" -k "same_moment or killed or form_saved"

@@ -23,7 +23,9 @@ settings.register_profile("default", deadline=None)
 settings.register_profile("ci", deadline=None, derandomize=True, print_blob=True)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
 
-_FOLDER_MARKERS = ("integration", "system", "browser")
+_FOLDER_MARKERS = ("contract", "integration", "system", "browser")
+#: Of these, a file starts what all its tests use.
+_DEPLOYING = ("integration", "system", "browser")
 
 
 def _isolate_airflow() -> Path:
@@ -58,6 +60,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         folder = item.path.relative_to(Path(__file__).parent).parts[0]
         if folder in _FOLDER_MARKERS:
             item.add_marker(folder)
+        if folder in _DEPLOYING:
             parameters = getattr(item, "callspec", None)
             database = parameters.params.get("deployment", "") if parameters else ""
             item.add_marker(pytest.mark.xdist_group(f"{item.path.stem} {database}".rstrip()))

@@ -15,9 +15,9 @@ from airflow_provider_lightspeed.warehouse.clients import load_postgres
 from airflow_provider_lightspeed.warehouse.loads import create, create_staging, load, loaded
 from airflow_provider_lightspeed.warehouse.statements import add_columns, current_view, merge
 from airflow_provider_lightspeed.warehouse.tables import tables_of
+from tests.contract.read_contract.checks import Both, Loads, check_payments, check_sales
+from tests.contract.read_contract.model import payment_histories, sale_histories
 from tests.lake import publish
-from tests.unit.warehouse.checks import Both, Loads, check_payments, check_sales
-from tests.unit.warehouse.model import payment_histories, sale_histories
 from tests.unit.warehouse.specs import label_tables, payment_tables, report_tables, sale_tables
 from tests.warehouses import PostgresWarehouse, Read, at, made, postgres_warehouse, put
 

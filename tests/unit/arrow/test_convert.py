@@ -240,7 +240,7 @@ anything = st.recursive(
 keys = st.sampled_from([*scalars, "SaleLines", "Customer", "unknown"])
 
 
-@settings(max_examples=400)
+@settings(max_examples=100)
 @given(st.lists(st.dictionaries(st.sampled_from(scalars), words, max_size=6), max_size=5))
 def test_quick_and_careful_ways_agree(records: list[dict[str, str]]) -> None:
     """A batch of texts, alone and beside a record that forces the careful way."""

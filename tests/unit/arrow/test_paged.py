@@ -115,7 +115,7 @@ def both(
     return batch, expected
 
 
-@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.data())
 def test_pages_become_what_their_records_become(data: st.DataObject) -> None:
     """Any resource, relations and values: the same batch and the same report as record by record."""
@@ -226,6 +226,7 @@ def test_what_is_not_documented_is_left_to_the_careful_way(record: Record) -> No
             writer.write(records)
 
 
+@pytest.mark.process
 @pytest.mark.parametrize(
     ("name", "options"),
     [

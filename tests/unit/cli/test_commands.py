@@ -41,6 +41,7 @@ def test_both_parsers_know_every_command(run: Callable[[list[str]], None], capsy
         assert all(flag in shown for argument in command.arguments for flag in argument.flags)
 
 
+@pytest.mark.process
 def test_airflows_start_pays_for_the_table_alone() -> None:
     """What commands need is imported when one runs: Airflow loads this module for each of its own commands too."""
     code = (

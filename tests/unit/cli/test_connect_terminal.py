@@ -16,6 +16,8 @@ from airflow_provider_lightspeed.simulator.testing import SimulatorProcess
 from tests.unit.cli.person import LEDGER, Connect, Stored
 from tests.unit.cli.terminal import Terminal
 
+pytestmark = pytest.mark.process
+
 
 def test_long_paste_is_not_cut() -> None:
     """A terminal by itself cuts a line at 4,096 characters; codes are of any length (changelog 2024.07.31)."""

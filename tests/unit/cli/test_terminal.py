@@ -16,6 +16,8 @@ pytest.importorskip("airflow")
 from airflow_provider_lightspeed.simulator.testing import SimulatorProcess
 from tests.unit.cli.terminal import Terminal
 
+pytestmark = pytest.mark.process
+
 
 @pytest.fixture(scope="module")
 def shop() -> Iterator[SimulatorProcess]:

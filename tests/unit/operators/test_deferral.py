@@ -113,6 +113,7 @@ def test_short_read_never_defers(
     assert operator(tmp_path, deferrable=True).execute(context())["rows"] == len(simulator.truth("Sale"))
 
 
+@pytest.mark.process
 def test_deferrable_follows_the_deployment() -> None:
     """``[operators] default_deferrable`` is the default, as in every other provider."""
     assert not operator(Path("/data")).deferrable

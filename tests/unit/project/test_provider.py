@@ -28,6 +28,7 @@ def test_provider_metadata_satisfies_airflows_schema() -> None:
     assert (hook.conn_type, hook.hook_name) == (described["connection-type"], described["hook-name"])
 
 
+@pytest.mark.process
 def test_operator_module_imports_nothing_heavy() -> None:
     """A DAG parser pays for Airflow alone: pyarrow, pandas, requests and OpenLineage load when a task runs, or never."""
     code = (

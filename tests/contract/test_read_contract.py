@@ -6,8 +6,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 
 from airflow_provider_lightspeed.warehouse.dialects import DIALECTS
-from tests.unit.warehouse.checks import Both, Loads, check_payments, check_sales
-from tests.unit.warehouse.model import payment_histories, sale_histories
+from tests.contract.read_contract.checks import Both, Loads, check_payments, check_sales
+from tests.contract.read_contract.model import payment_histories, sale_histories
 from tests.unit.warehouse.specs import payment_tables, sale_tables
 from tests.warehouses import DuckWarehouse, Read, Row, Warehouse, at
 

@@ -2,15 +2,32 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
-from airflow_provider_lightspeed.warehouse.statements import current_view
+import pytest
+
+from airflow_provider_lightspeed.warehouse import loads as writing
+from airflow_provider_lightspeed.warehouse.statements import current_view, ddl, merge
 from airflow_provider_lightspeed.warehouse.tables import Tables
-from tests.unit.warehouse.model import current_children, current_rows
+from tests.contract.read_contract.model import current_children, current_rows
 from tests.warehouses import Read, Warehouse, at, empty, made, put, renamed
 
 Loads = list[list[Read]]
+
+_merge, _ddl = lru_cache(None)(merge), lru_cache(None)(ddl)
+
+
+@contextmanager
+def _remembered_statements() -> Iterator[None]:
+    """These texts are the same for each load, and random histories load by the hundred."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(writing, "merge", _merge)
+        patch.setattr(writing, "ddl", _ddl)
+        yield
 
 
 @dataclass(frozen=True)
@@ -32,9 +49,10 @@ class Both:
     def load(self, loads: Loads) -> list[Read]:
         """Load a history into empty tables and return its reads."""
         empty(self.warehouse, self.merged, self.history)
-        for reads in loads:
-            put(self.warehouse, self.merged, reads)
-            put(self.warehouse, self.history, reads, keeps_history=True)
+        with _remembered_statements():
+            for reads in loads:
+                put(self.warehouse, self.merged, reads)
+                put(self.warehouse, self.history, reads, keeps_history=True)
         return [read for reads in loads for read in reads]
 
     def check(self, columns: str, rows: set[tuple[Any, ...]], child: int | None = None) -> None:
