@@ -11,7 +11,7 @@ RIVALS := $(patsubst bench/rivals/requirements-%.txt,.venv-rivals-%/.ready,$(wil
 
 # Folders are marked by name (tests/conftest.py): integration needs a real Postgres or S3 protocol, system runs Airflow's
 # own processes, browser drives Chromium.
-UNIT := tests/unit -m "not slow and not process"
+UNIT := tests/unit -m "not slow and not process and not contract"
 CONTRACT := tests/contract tests/unit -m "not slow and (contract or process)"
 # What knows no Airflow (the core, and the simulator) is the same on 2.11; one extract of every resource is run there too.
 UNIT2 := $(filter-out $(addprefix tests/unit/,arrow auth client conftest.py extract resources simulator warehouse),$(wildcard tests/unit/*)) \

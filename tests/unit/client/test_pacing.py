@@ -153,7 +153,7 @@ class Life:
 
 
 @given(steps, st.integers(0, 2**32), prices, st.floats(0, 100))
-@settings(max_examples=300)
+@settings(max_examples=100)
 def test_wait_is_a_time_whatever_the_replies_say(
     happens: list[tuple[str, float, float, RateHeaders, float]], seed: int, cost: float, later: float
 ) -> None:

@@ -40,7 +40,7 @@ class Listing:
 keys = st.sets(st.integers(1, 60_000), max_size=300)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(size=st.integers(0, 30_000), gone=keys)
 def test_every_deleted_key_is_found(size: int, gone: set[int]) -> None:
     """However many records there are, wherever the deleted ones lie."""
@@ -51,7 +51,7 @@ def test_every_deleted_key_is_found(size: int, gone: set[int]) -> None:
     assert found.new.tolist() == []
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(size=st.integers(1, 20_000), gone=keys, new=keys)
 def test_differences_both_ways_are_found_where_counts_tell(size: int, gone: set[int], new: set[int]) -> None:
     """What is reported is right; what is not was hidden by as many of the other kind in the same stretch."""
@@ -93,7 +93,7 @@ def test_few_deletions_cost_few_units() -> None:
     assert listing.units <= len(lost) * (halvings * 10 + 21) + 10 + TAIL // 100 + 1
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(gone=st.sets(st.integers(1, 100_000), max_size=3_000))
 def test_many_deletions_cost_little_more_than_all_pages(gone: set[int]) -> None:
     """Where counting would cost more than listing, the range is listed."""

@@ -14,6 +14,7 @@ import requests
 from airflow_provider_lightspeed.simulator.__main__ import parser
 from airflow_provider_lightspeed.simulator.testing import SimulatorProcess
 
+pytestmark = pytest.mark.process
 SMALL: dict[str, Any] = {"sales": 20, "items": 10, "customers": 5, "days": 5}
 
 

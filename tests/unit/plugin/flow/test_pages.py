@@ -165,7 +165,7 @@ def test_waiting_for_lightspeed_keeps_nobody_from_looking(
     import threading
 
     connection()
-    simulator.faults({"action": "slow", "path": "/API", "seconds": 4.0, "count": None})
+    simulator.faults({"action": "slow", "path": "/API", "seconds": 1.5, "count": None})
     browser = site.browser("otto")
     ends: list[str] = []
     token = form_token(browser)
