@@ -97,6 +97,7 @@ class Reading:
         new = [commit for commit in manifest["commits"] if commit["id"] not in known.commits]
         known.commits |= {commit["id"]: (moment, commit) for commit in new}
         # Files that were replaced long ago are deleted; those of new commits are there, live or not.
+        self._others(new)
         files = [*manifest["files"], *(file | {"commit": commit["id"]} for commit in new for file in commit["files"])]
         for file in {file["path"]: file for file in files if file["path"] not in known.tables}.values():
             yield from self._load(file)
