@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -21,15 +21,6 @@ from tests.contract.interference import Interloper, Rewriter, SharedTime
 from tests.contract.truth import rows_of
 from tests.fakes import client_of
 from tests.tables import Rows
-
-
-@pytest.fixture
-def shop() -> Iterator[SimulatorProcess]:
-    with SimulatorProcess(
-        sales=330, items=120, customers=60, days=20, no_limits=True, grant=True, token_life=10_000_000
-    ) as running:
-        running.advance(600)
-        yield running
 
 
 def read(

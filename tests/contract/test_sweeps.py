@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -23,15 +22,6 @@ from tests.contract.truth import rows_of
 from tests.fakes import client_of
 
 NOW = timedelta(0)
-
-
-@pytest.fixture
-def shop() -> Iterator[SimulatorProcess]:
-    with SimulatorProcess(
-        sales=330, items=120, customers=60, days=20, no_limits=True, grant=True, token_life=10_000_000
-    ) as running:
-        running.advance(600)
-        yield running
 
 
 def read(
