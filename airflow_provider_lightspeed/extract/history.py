@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from airflow_provider_lightspeed.extract.manifest import Json, files_by_table, live_commits
+from airflow_provider_lightspeed.extract.manifest import Json, files_by_table, last_tries, live_commits
 from airflow_provider_lightspeed.extract.window import Window
 
 
@@ -40,12 +40,16 @@ class History:
         return tuple(commit["id"] for commit in live_commits(self.commits))
 
     def state_before(self, owner: str) -> Json:
-        """Return what the newest commit before a run's own first one left to continue from."""
+        """Return what the newest commit before a run's own first one left to continue from.
+
+        Not one of a try that was thought dead: it may have read on to what is in no commit that counts.
+        """
         before: Json = {}
+        tries = last_tries(self.commits)
         for commit in self.commits:
             if commit["owner"] == owner:
                 break
-            if commit["watermark"]:
+            if commit["watermark"] and tries[commit["owner"]] is commit:
                 before = dict(commit["state"])
         return before
 

@@ -29,12 +29,10 @@ def superseded(commits: Iterable[Json]) -> dict[str, str]:
         groups.setdefault((commit["account_id"], commit["query"]), []).append(commit)
     replaced: dict[str, str] = {}
     for group in groups.values():
-        last: dict[str, Json] = {}
-        for commit in sorted(group, key=_began):
-            earlier = last.get(commit["owner"])
-            if earlier is not None:
-                replaced[earlier["id"]] = max(earlier["committed_at"], commit["committed_at"])
-            last[commit["owner"]] = commit
+        last = last_tries(group)
+        for commit in group:
+            if (later := last[commit["owner"]]) is not commit:
+                replaced[commit["id"]] = max(commit["committed_at"], later["committed_at"])
         # One that was replaced itself counts too: what it replaced may be deleted by now.
         wholes = {found: whole for whole in group if whole["whole"] for found in _seen(whole, group)}
         newest = max((whole for whole in group if whole["whole"]), key=_began, default=None)
@@ -44,6 +42,11 @@ def superseded(commits: Iterable[Json]) -> dict[str, str]:
             elif newest is not None and _is_within(commit, newest):
                 replaced[commit["id"]] = max(commit["committed_at"], newest["committed_at"])
     return replaced
+
+
+def last_tries(commits: Iterable[Json]) -> dict[str, Json]:
+    """Return, by run, its commit that counts as long as nothing replaces it: the one whose read began last."""
+    return {commit["owner"]: commit for commit in sorted(commits, key=_began)}
 
 
 def _began(commit: Json) -> tuple[str, int]:

@@ -293,3 +293,17 @@ def test_log_of_two_full_reads_at_once_is_whole(scene: Scene) -> None:
     scene.later(hours=1)
     scene.read("InventoryLog", "next")
     assert scene.wrong() == []
+
+
+def test_log_goes_on_from_what_counts(scene: Scene) -> None:
+    """A try that was thought dead reads on to entries that the next try had not seen; its commit does not count."""
+    scene.read("InventoryLog", "first")
+    dead = scene.begin("InventoryLog", "full", mode="full", until=2)
+    scene.later(hours=1)
+    scene.read("InventoryLog", "full", mode="full")
+    count_stock(scene, 150)
+    scene.later(hours=1)
+    scene.finish(dead)
+    scene.later(hours=1)
+    scene.read("InventoryLog", "next")
+    assert scene.wrong() == []
