@@ -225,7 +225,8 @@ class Attempt:
         old = task.dataset.paths(self.history.live(task.owner))
         if old:
             writer = files.writer(_LAST)
-            carried = Carry(task.storage, self.output, old).into(writer, files.done)
+            live = task.dataset.paths(self.history.live())
+            carried = Carry(task.storage, self.output, old, live).into(writer, files.done)
             writer.close()
             files.complete()
             if carried:

@@ -1,23 +1,28 @@
 """What a window that is read again leaves out, though the commit it replaces had it: rows that have moved on meanwhile.
 
 They changed, so they belong to a later window now, which may not have been read yet. Publishing must not lower what is
-known of a key: these rows are taken over as they stood. A later window brings their newer state.
+known of a key: these rows are taken over as they stood. A later window brings their newer state. Not those that are known to
+be gone: what says so may be replaced by a full read that has not seen this commit.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from airflow_provider_lightspeed.arrow.tables import MAIN, ROOT_KEY, Batches
+from airflow_provider_lightspeed.arrow.types import LINEAGE, TIMESTAMP
 from airflow_provider_lightspeed.extract.files import Files, Writer
 from airflow_provider_lightspeed.extract.output import Output
 from airflow_provider_lightspeed.extract.storage import Storage
+from airflow_provider_lightspeed.extract.tombstones import TOMBSTONES
+
+_AT: Final = LINEAGE[1].name
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,11 +30,13 @@ class Carry:
     """Takes rows over from a commit that is being replaced.
 
     :param old: the paths of its files by table.
+    :param live: those of all live files.
     """
 
     storage: Storage
     output: Output
     old: Mapping[str, list[str]]
+    live: Mapping[str, list[str]]
 
     def into(self, writer: Writer, new: Files) -> int:
         """Write the rows that are missing from ``new``; return how many of the resource's own there were."""
@@ -39,7 +46,12 @@ class Carry:
             return 0
         known = self._keys([file.path for file in new.get(parents.table if parents else MAIN, ())], key)
         carried, kept = 0, []
-        for batch in self._missing(MAIN, key, known):
+        gone = [self._ends(parents.table, key, pc.less)] if parents else []
+        gone += [self._ends(TOMBSTONES, layout.shape.key, pc.less_equal)] if layout.shape.key else []
+        for missing in self._missing(MAIN, key, known):
+            batch = missing
+            for ends in gone:
+                batch = ends.without(batch)
             writer.write({MAIN: batch})
             carried += batch.num_rows
             if layout.shape.key is not None:
@@ -51,6 +63,19 @@ class Carry:
             elif table != MAIN and roots is not None:
                 self._copy(writer, table, self._among(table, roots))
         return carried
+
+    def _ends(self, table: str, key: str, compare: Comparison) -> _Ends:
+        """Return when rows of the commit that is replaced became obsolete, by one of the tables that say so."""
+        mine = self._keys(self.old.get(MAIN, []), key)
+        found = []
+        for path in self.live.get(table, ()):
+            with self.storage.open(path, "rb") as file:
+                rows = pq.ParquetFile(file).read([key, _AT])
+            found.append(rows.filter(pc.is_in(rows[key], value_set=mine)))
+        if not found:
+            return _Ends(key, compare, pa.array([], mine.type), pa.array([], TIMESTAMP))
+        last = pa.concat_tables(found).group_by(key).aggregate([(_AT, "max")]).combine_chunks()
+        return _Ends(key, compare, last[key].combine_chunks(), last[f"{_AT}_max"].combine_chunks())
 
     @staticmethod
     def _copy(writer: Writer, table: str, batches: Iterator[pa.RecordBatch]) -> None:
@@ -74,12 +99,33 @@ class Carry:
                     yield _as(batch, schema)
 
     def _keys(self, paths: list[str], key: str) -> pa.Array:
-        schema = self.output.schemas[self.output.parents.table if self.output.parents else MAIN]
+        schema = self.output.schemas[MAIN]
         found: list[pa.Array] = []
         for path in paths:
             with self.storage.open(path, "rb") as file:
                 found += pq.ParquetFile(file).read([key]).column(0).chunks
         return pa.chunked_array(found, schema.field(key).type).combine_chunks()
+
+
+Comparison = Callable[[pa.Array, pa.Array], pa.Array]
+
+
+@dataclass(frozen=True, slots=True)
+class _Ends:
+    """Since when rows of some keys are obsolete, if they were read before that.
+
+    :param compare: of the time of a row and that of its end.
+    """
+
+    key: str
+    compare: Comparison
+    keys: pa.Array
+    since: pa.Array
+
+    def without(self, batch: pa.RecordBatch) -> pa.RecordBatch:
+        """Return the rows that are not obsolete."""
+        since = self.since.take(pc.index_in(batch.column(self.key), value_set=self.keys))
+        return batch.filter(pc.invert(self.compare(batch.column(_AT), since).fill_null(False)))
 
 
 def _as(batch: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:

@@ -7,18 +7,17 @@ once more; only what does not come back is gone.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
 
 import numpy as np
-import pyarrow as pa
 
 from airflow_provider_lightspeed.arrow.convert import Lineage, RecordConverter
 from airflow_provider_lightspeed.arrow.parquet import schema_hash
 from airflow_provider_lightspeed.arrow.tables import MAIN
-from airflow_provider_lightspeed.arrow.types import LINEAGE, arrow_schema
+from airflow_provider_lightspeed.arrow.types import arrow_schema
 from airflow_provider_lightspeed.client.query import PAGE_SIZE, in_
 from airflow_provider_lightspeed.exceptions import InvalidArgument, SweepAborted
 from airflow_provider_lightspeed.extract.attempt import Task
@@ -31,14 +30,12 @@ from airflow_provider_lightspeed.extract.output import Output
 from airflow_provider_lightspeed.extract.pages import key_range, read_pages, slice_pages
 from airflow_provider_lightspeed.extract.plan import Job, Plan, key_of
 from airflow_provider_lightspeed.extract.slices import BEGINNING
+from airflow_provider_lightspeed.extract.tombstones import TOMBSTONES, tombstone_schema, tombstones
 from airflow_provider_lightspeed.extract.window import Window
 from airflow_provider_lightspeed.resources.base import Strategy
 
 log = logging.getLogger(__name__)
 
-#: The table of what is gone: key, reason, lineage. A row counts no longer once a tombstone of its key is as late as it.
-TOMBSTONES: Final = "tombstones"
-REASON: Final = "_reason"
 #: More than this share of the records missing is taken for lost rights, not for deletions, ...
 MOST_MISSING: Final = 0.05
 #: ... unless it is no more than so many, and not all of them.
@@ -235,15 +232,3 @@ class _Sweep:
                 is_sweep=True,
             )
         )
-
-
-def tombstone_schema(key: str) -> pa.Schema:
-    """Return the schema of a resource's tombstones."""
-    return pa.schema([pa.field(key, pa.int64()), pa.field(REASON, pa.string()), *LINEAGE])
-
-
-def tombstones(key: str, keys: Iterable[int], lineage: Lineage, reason: str = "deleted") -> pa.RecordBatch:
-    """Return the tombstones of some keys."""
-    column = pa.array(np.asarray(keys, np.int64))
-    reasons = pa.repeat(pa.scalar(reason, pa.string()), len(column))
-    return pa.RecordBatch.from_arrays([column, reasons, *lineage.columns(len(column))], schema=tombstone_schema(key))

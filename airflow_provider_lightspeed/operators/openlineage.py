@@ -31,7 +31,7 @@ from airflow_provider_lightspeed.arrow.tables import PARENT_KEY, PATH, POSITION,
 from airflow_provider_lightspeed.arrow.types import EXTRA, LINEAGE, Column, Shape, shape_of
 from airflow_provider_lightspeed.assets import openlineage_name
 from airflow_provider_lightspeed.extract.plan import Job
-from airflow_provider_lightspeed.extract.sweep import REASON, TOMBSTONES
+from airflow_provider_lightspeed.extract.tombstones import REASON, TOMBSTONES
 from airflow_provider_lightspeed.operators.outcome import Outcome
 from airflow_provider_lightspeed.resources.base import FieldType, Strategy
 from airflow_provider_lightspeed.resources.catalog import resource as resource_named

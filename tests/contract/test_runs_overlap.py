@@ -307,3 +307,40 @@ def test_log_goes_on_from_what_counts(scene: Scene) -> None:
     scene.later(hours=1)
     scene.read("InventoryLog", "next")
     assert scene.wrong() == []
+
+
+def test_payment_that_is_gone_does_not_return_with_a_window_that_is_read_again(scene: Scene) -> None:
+    """What its sale was read without it for is replaced by a full read that began before, and ends after."""
+    scene.read("SalePayment", "first")
+    scene.touch("Sale", 3, referenceNumber="new")
+    payment = scene.first("SalePayment", saleID=3)
+    scene.later(hours=1)
+    scene.read("SalePayment", "second")
+    scene.do("unpay", payment=payment)
+    scene.later(hours=1)
+    scene.read("SalePayment", "third")
+    full = scene.begin("SalePayment", "full", mode="full", until="_commits/")
+    scene.later(hours=1)
+    scene.read("SalePayment", "second")
+    assert payment not in scene.current("SalePayment")
+    scene.finish(full)
+    assert payment not in scene.current("SalePayment")
+    assert scene.wrong() == []
+
+
+def test_record_that_was_deleted_does_not_return_with_a_window_that_is_read_again(scene: Scene) -> None:
+    """Its tombstone is replaced by a full read that began before, and ends after."""
+    scene.read("Customer", "first")
+    scene.touch("Customer", 3, lastName="New")
+    scene.later(hours=1)
+    scene.read("Customer", "second")
+    scene.do("delete", resource="Customer", key=3)
+    scene.later(hours=30)
+    scene.read("Customer", "sweeping", sweep_every=timedelta(days=1))
+    full = scene.begin("Customer", "full", mode="full", until="_commits/")
+    scene.later(hours=1)
+    scene.read("Customer", "second")
+    assert 3 not in scene.current("Customer")
+    scene.finish(full)
+    assert 3 not in scene.current("Customer")
+    assert scene.wrong() == []
