@@ -22,26 +22,40 @@ def superseded(commits: Iterable[Json]) -> dict[str, str]:
     """Return the ids of commits that no longer count, with the time since when.
 
     Per account and query, of the commits of one run the one counts whose read began last; a try that was thought dead may
-    commit after it. A whole read replaces what was there when it began (``saw``), and windows read before it that were committed later.
+    commit after it. A whole read replaces what was there when it began (``saw``), windows read before it that were
+    committed later, and whole reads that began before it and were committed after it.
+
+    :param commits: in the order of their sequence.
     """
     groups: dict[tuple[str, str], list[Json]] = {}
     for commit in commits:
         groups.setdefault((commit["account_id"], commit["query"]), []).append(commit)
     replaced: dict[str, str] = {}
     for group in groups.values():
-        last = last_tries(group)
+        last, wholes = last_tries(group), _wholes(group)
         for commit in group:
-            if (later := last[commit["owner"]]) is not commit:
+            later = last[commit["owner"]]
+            if later is commit:
+                later = wholes.get(commit["id"], commit)
+            if later is not commit:
                 replaced[commit["id"]] = max(commit["committed_at"], later["committed_at"])
-        # One that was replaced itself counts too: what it replaced may be deleted by now.
-        wholes = {found: whole for whole in group if whole["whole"] for found in _seen(whole, group)}
-        newest = max((whole for whole in group if whole["whole"]), key=_began, default=None)
-        for commit in last.values():
-            if commit["id"] in wholes:
-                replaced[commit["id"]] = wholes[commit["id"]]["committed_at"]
-            elif newest is not None and _is_within(commit, newest):
-                replaced[commit["id"]] = max(commit["committed_at"], newest["committed_at"])
     return replaced
+
+
+def _wholes(group: Sequence[Json]) -> dict[str, Json]:
+    """Return, by commit, the whole read that replaces it. One that was replaced itself does too: what it replaced may be deleted."""
+    wholes = [commit for commit in group if commit["whole"]]
+    newest: Json | None = None
+    found: dict[str, Json] = {}
+    for whole in wholes:
+        # Of the same sequence: neither knew of the other, and what one has shown is not taken back.
+        if newest is not None and newest["sequence"] < whole["sequence"] and _is_within(whole, newest):
+            found[whole["id"]] = newest
+        newest = max(newest or whole, whole, key=_began)
+    for commit in group:
+        if newest is not None and not commit["whole"] and _is_within(commit, newest):
+            found[commit["id"]] = newest
+    return found | {seen: whole for whole in wholes for seen in _seen(whole, group)}
 
 
 def last_tries(commits: Iterable[Json]) -> dict[str, Json]:
@@ -54,11 +68,11 @@ def _began(commit: Json) -> tuple[str, int]:
 
 
 def _is_within(commit: Json, whole: Json) -> bool:
-    """Whether a window holds nothing that a whole read has missed: it began later, and reached as far.
+    """Whether a read holds nothing that a whole read has missed: it began later, and reached as far.
 
     Not of a log, which is followed beyond its window, nor of a sweep.
     """
-    if commit["whole"] or commit.get("sweep") or commit.get("state") or not commit.get("extracted_at"):
+    if commit.get("sweep") or commit.get("state") or not commit.get("extracted_at"):
         return False
     return _began(commit) < _began(whole) and bool(commit["window_end"] <= whole["window_end"])
 

@@ -344,3 +344,17 @@ def test_record_that_was_deleted_does_not_return_with_a_window_that_is_read_agai
     scene.finish(full)
     assert 3 not in scene.current("Customer")
     assert scene.wrong() == []
+
+
+def test_payment_does_not_return_with_a_full_read_that_another_one_overtook(scene: Scene) -> None:
+    """It began before the payment was taken off its sale; what it was read without for is replaced by the other one."""
+    scene.read("SalePayment", "first")
+    slow = scene.begin("SalePayment", "slow", mode="full", until=4)
+    scene.do("unpay", payment=7)
+    scene.later(hours=1)
+    scene.read("SalePayment", "second")
+    scene.later(hours=1)
+    scene.read("SalePayment", "quick", mode="full")
+    scene.finish(slow)
+    assert 7 not in scene.current("SalePayment")
+    assert scene.wrong() == []
