@@ -12,7 +12,8 @@ import pyarrow as pa
 from airflow_provider_lightspeed.arrow.parquet import ROW_GROUP_BYTES, ROW_GROUP_ROWS, FileStats, ParquetSink
 from airflow_provider_lightspeed.extract.storage import Storage
 
-#: Rows after which the next file is begun.
+#: Rows after which the next file is begun, shared among the chains: until its end, what a file's footer will say of each
+#: row group and column is in memory.
 FILE_ROWS: Final = 2_000_000
 #: A row group is never cut smaller than this, however many chains share the memory.
 LEAST_GROUP_BYTES: Final = 4 * 2**20
@@ -39,6 +40,8 @@ class StagedFiles:
         self._storage = storage
         self._folder = folder
         self._schemas = schemas
+        #: Rows after which a writer begins its next file.
+        self.file_rows = max(1, FILE_ROWS // chains)
         self._rows = max(1, ROW_GROUP_ROWS // chains)
         self._bytes = max(LEAST_GROUP_BYTES, ROW_GROUP_BYTES // chains // len(schemas))
         self._lock = threading.Lock()
@@ -162,7 +165,7 @@ class Writer:
         self._begun.add(table)
         sink = self._sinks.get(table) or self._sinks.setdefault(table, self._files.begin(table))
         sink.write(batch)
-        if sink.rows >= FILE_ROWS:
+        if sink.rows >= self._files.file_rows:
             self._files.end(self._sinks.pop(table), self._order, table)
 
     def close(self) -> None:

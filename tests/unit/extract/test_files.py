@@ -85,7 +85,7 @@ def test_rows_come_in_the_order_of_the_slices_whoever_finishes_first(
 
 def test_short_read_of_several_chains_is_one_file_in_the_order_of_keys(storage: Storage) -> None:
     """However many chains it was cut among; a large slice between parts the small ones."""
-    files = staged(storage, chains=8)
+    files = staged(storage, chains=4)
     for order in (300, 0, 200, 100, 400):
         writer = files.writer(order)
         for start in range(0, 300_000 if order == 200 else 30, 10_000):
@@ -113,6 +113,23 @@ def test_slice_of_several_files_keeps_their_order(storage: Storage, monkeypatch:
     low.close()
     assert [found.rows for found in files.done[MAIN]] == [12, 12, 4, 12, 12, 4]
     assert keys_of(files) == [*range(28), *range(1_000, 1_028)]
+
+
+@pytest.mark.parametrize("chains", [1, 4])
+def test_file_ends_after_as_many_row_groups_however_many_chains_there_are(
+    chains: int, storage: Storage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What its footer will say of them is in memory until then."""
+    monkeypatch.setattr(module, "FILE_ROWS", 400)
+    monkeypatch.setattr(module, "ROW_GROUP_ROWS", 40)
+    monkeypatch.setattr(module, "LEAST_FILE_BYTES", 0)
+    files = staged(storage, chains)
+    writer = files.writer(0)
+    for first in range(0, 1_000, 10):
+        writer.write(batch_of(list(range(first, first + 10))))
+    writer.close()
+    assert keys_of(files) == list(range(1_000))
+    assert {found.row_groups for found in files.done[MAIN][:-1]} == {10}
 
 
 @pytest.mark.usefixtures("every_slice_a_file")
