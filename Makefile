@@ -54,7 +54,7 @@ test-unit-2: .venv-2.11/.ready ## Unit tests of all that knows Airflow, and the 
 	$(PY2) -m pytest $(UNIT2) $(JOBS)
 
 test-system: .venv/.ready ## Postgres, S3 protocol and whole Airflow deployments, on Airflow 3.3
-	$(PY) -m pytest $(WHOLE) -n 2 --dist loadgroup
+	$(PY) -m pytest $(WHOLE) -n 2 --dist loadfile
 
 test-system-2: .venv-2.11/.ready ## The token ledger on SQLite and Postgres, on Airflow 2.11
 	$(PY2) -m pytest tests/integration/test_databases.py -m "not slow" -k "same_moment or killed or form_saved"

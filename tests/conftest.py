@@ -24,8 +24,6 @@ settings.register_profile("ci", deadline=None, derandomize=True, print_blob=True
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
 
 _FOLDER_MARKERS = ("contract", "integration", "system", "browser")
-#: Of these, a file starts what all its tests use.
-_DEPLOYING = ("integration", "system", "browser")
 
 
 def _isolate_airflow() -> Path:
@@ -53,17 +51,12 @@ def _isolate_airflow() -> Path:
 _HOME = _isolate_airflow()
 
 
-@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark tests by their top folder, so that nobody forgets to; one process runs those of one deployment."""
+    """Mark tests by their top folder, so that nobody forgets to."""
     for item in items:
         folder = item.path.relative_to(Path(__file__).parent).parts[0]
         if folder in _FOLDER_MARKERS:
             item.add_marker(folder)
-        if folder in _DEPLOYING:
-            parameters = getattr(item, "callspec", None)
-            database = parameters.params.get("deployment", "") if parameters else ""
-            item.add_marker(pytest.mark.xdist_group(f"{item.path.stem} {database}".rstrip()))
 
 
 @pytest.fixture(scope="session")

@@ -23,8 +23,9 @@ from airflow_provider_lightspeed.simulator.testing import SimulatorProcess
 from tools.airflow_api import wait_until
 from tools.airflow_stack import AirflowStack
 from tools.connect import consent
+from tools.databases import available, postgres
 
-pytestmark = pytest.mark.timeout(420)
+pytestmark = [pytest.mark.timeout(420), pytest.mark.filterwarnings("ignore:XDG_RUNTIME_DIR")]
 ROOT = Path(__file__).parents[2]
 DAILY = "example_lightspeed_daily"
 
@@ -72,6 +73,8 @@ class Deployment:
 
 @pytest.fixture(scope="module")
 def deployment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
+    if "postgres" not in available():
+        pytest.skip("Postgres is not installed")
     folder = tmp_path_factory.mktemp("deployment")
     shutil.copytree(ROOT / "tests" / "system" / "dags", folder / "dags")
     shutil.copy(ROOT / "dags" / f"{DAILY}.py", folder / "dags")
@@ -79,8 +82,10 @@ def deployment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]
     transport = {"type": "file", "log_file_path": str(folder / "lineage" / "event")}
     config = {"openlineage__transport": json.dumps(transport)}
     with (
+        # Airflow creates no backfill on SQLite while others write.
+        postgres(folder / "postgres") as database,
         SimulatorProcess(sales=1_500, items=40, customers=30, days=20, no_limits=True, token_life=900) as simulator,
-        AirflowStack(folder / "airflow", folder / "dags", config=config) as stack,
+        AirflowStack(folder / "airflow", folder / "dags", config=config, environment=database) as stack,
     ):
         token = consent(simulator)
         fields = simulator.connection(refresh_token=token.refresh_token.reveal())

@@ -231,13 +231,20 @@ def test_asynchronous_connection_test_spends_nothing(deployment: Deployment, is_
     body = {"connection_id": CONN if is_stored else "unsaved", "conn_type": "lightspeed", **fields}
     grants = deployment.grants()
     api = deployment.stack.api
-    queued = api.call("POST", "connections/enqueue-test", body)
 
-    def ended() -> dict[str, Any] | None:
-        found = api.poll_connection_test(queued["token"])
-        return found if found["state"] in ("success", "failed") else None
+    def tested() -> dict[str, Any]:
+        queued = api.call("POST", "connections/enqueue-test", body)
 
-    found = wait_until("the test ended", ended, timeout=120)
+        def ended() -> dict[str, Any] | None:
+            found = api.poll_connection_test(queued["token"])
+            return found if found["state"] in ("success", "failed") else None
+
+        return wait_until("the test ended", ended, timeout=120)
+
+    found = tested()
+    if "ServerResponseError" in (found["result_message"] or ""):
+        # The worker gives the API server five seconds, which its first answer takes longer than on a busy machine.
+        found = tested()
     assert deployment.grants() == grants
     assert (found["state"] == "success") is is_stored, found
     if not is_stored:
