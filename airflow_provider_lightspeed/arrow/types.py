@@ -18,9 +18,11 @@ from airflow_provider_lightspeed.resources.catalog import entity
 DECIMAL: Final = pa.decimal128(38, 10)
 TIMESTAMP: Final = pa.timestamp("us", tz="UTC")
 EXTRA: Final = "_extra"
+#: When the read began, by the server's clock.
+EXTRACTED_AT: Final = "_extracted_at"
 LINEAGE: Final = (
     pa.field("_account_id", pa.string()),
-    pa.field("_extracted_at", TIMESTAMP),
+    pa.field(EXTRACTED_AT, TIMESTAMP),
     pa.field("_window_start", TIMESTAMP),
     pa.field("_window_end", TIMESTAMP),
 )

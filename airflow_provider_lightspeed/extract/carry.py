@@ -7,22 +7,21 @@ be gone: what says so may be replaced by a full read that has not seen this comm
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from airflow_provider_lightspeed.arrow.tables import MAIN, ROOT_KEY, Batches
-from airflow_provider_lightspeed.arrow.types import LINEAGE, TIMESTAMP
+from airflow_provider_lightspeed.arrow.types import EXTRACTED_AT
+from airflow_provider_lightspeed.extract.ends import Ends
 from airflow_provider_lightspeed.extract.files import Files, Writer
 from airflow_provider_lightspeed.extract.output import Output
 from airflow_provider_lightspeed.extract.storage import Storage
 from airflow_provider_lightspeed.extract.tombstones import TOMBSTONES
-
-_AT: Final = LINEAGE[1].name
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,12 +45,11 @@ class Carry:
             return 0
         known = self._keys([file.path for file in new.get(parents.table if parents else MAIN, ())], key)
         carried, kept = 0, []
-        gone = [self._ends(parents.table, key, pc.less)] if parents else []
-        gone += [self._ends(TOMBSTONES, layout.shape.key, pc.less_equal)] if layout.shape.key else []
+        gone = list(self._ends())
         for missing in self._missing(MAIN, key, known):
             batch = missing
-            for ends in gone:
-                batch = ends.without(batch)
+            for column, ends in gone:
+                batch = batch.filter(ends.alive(batch.column(column), batch.column(EXTRACTED_AT)))
             writer.write({MAIN: batch})
             carried += batch.num_rows
             if layout.shape.key is not None:
@@ -64,18 +62,14 @@ class Carry:
                 self._copy(writer, table, self._among(table, roots))
         return carried
 
-    def _ends(self, table: str, key: str, compare: Comparison) -> _Ends:
-        """Return when rows of the commit that is replaced became obsolete, by one of the tables that say so."""
-        mine = self._keys(self.old.get(MAIN, []), key)
-        found = []
-        for path in self.live.get(table, ()):
-            with self.storage.open(path, "rb") as file:
-                rows = pq.ParquetFile(file).read([key, _AT])
-            found.append(rows.filter(pc.is_in(rows[key], value_set=mine)))
-        if not found:
-            return _Ends(key, compare, pa.array([], mine.type), pa.array([], TIMESTAMP))
-        last = pa.concat_tables(found).group_by(key).aggregate([(_AT, "max")]).combine_chunks()
-        return _Ends(key, compare, last[key].combine_chunks(), last[f"{_AT}_max"].combine_chunks())
+    def _ends(self) -> Iterator[tuple[str, Ends]]:
+        """Yield what says which rows of the commit that is replaced are obsolete, each with the column it goes by."""
+        parents, key, mine = self.output.parents, self.output.layout.shape.key, self.old.get(MAIN, [])
+        if parents is not None:
+            among = self._keys(mine, parents.key)
+            yield parents.key, Ends.by_parents(self.storage, self.live.get(parents.table, ()), parents.key, among)
+        if key is not None:
+            yield key, Ends.by_tombstones(self.storage, self.live.get(TOMBSTONES, ()), key, self._keys(mine, key))
 
     @staticmethod
     def _copy(writer: Writer, table: str, batches: Iterator[pa.RecordBatch]) -> None:
@@ -105,27 +99,6 @@ class Carry:
             with self.storage.open(path, "rb") as file:
                 found += pq.ParquetFile(file).read([key]).column(0).chunks
         return pa.chunked_array(found, schema.field(key).type).combine_chunks()
-
-
-Comparison = Callable[[pa.Array, pa.Array], pa.Array]
-
-
-@dataclass(frozen=True, slots=True)
-class _Ends:
-    """Since when rows of some keys are obsolete, if they were read before that.
-
-    :param compare: of the time of a row and that of its end.
-    """
-
-    key: str
-    compare: Comparison
-    keys: pa.Array
-    since: pa.Array
-
-    def without(self, batch: pa.RecordBatch) -> pa.RecordBatch:
-        """Return the rows that are not obsolete."""
-        since = self.since.take(pc.index_in(batch.column(self.key), value_set=self.keys))
-        return batch.filter(pc.invert(self.compare(batch.column(_AT), since).fill_null(False)))
 
 
 def _as(batch: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:

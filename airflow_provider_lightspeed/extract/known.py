@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from airflow_provider_lightspeed.arrow.types import EXTRACTED_AT, TIMESTAMP
+from airflow_provider_lightspeed.extract.ends import Ends
 from airflow_provider_lightspeed.extract.storage import Storage
 
 
@@ -27,7 +29,7 @@ class Columns:
     @property
     def names(self) -> list[str]:
         """All that are there, and the time of the extract."""
-        return [self.key, *filter(None, (self.modified, self.archived)), "_extracted_at"]
+        return [self.key, *filter(None, (self.modified, self.archived)), EXTRACTED_AT]
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,14 +52,14 @@ def known_of(storage: Storage, rows: Sequence[str], tombstones: Sequence[str], c
     table = _read(storage, rows, columns.names)
     if not table.num_rows:
         return Known()
-    keys, extracted = table[columns.key].to_numpy(), _micros(table["_extracted_at"])
+    keys, extracted = table[columns.key].to_numpy(), _micros(table[EXTRACTED_AT])
     modified = _micros(table[columns.modified]) if columns.modified else extracted
     order = np.lexsort((extracted, modified, keys))
     order = order[np.append(keys[order][1:] != keys[order][:-1], True)]
     keys, extracted = keys[order], extracted[order]
-    alive = ~_buried(
-        keys, table["_extracted_at"].cast(pa.int64()).to_numpy(), _graves(storage, tombstones, columns.key)
-    )
+    found = pa.array(keys)
+    ends = Ends.by_tombstones(storage, tombstones, columns.key, found)
+    alive = ends.alive(found, pa.array(extracted).cast(TIMESTAMP)).to_numpy(zero_copy_only=False)
     if columns.archived is None:
         return Known(keys[alive])
     archived = table[columns.archived].fill_null(False).to_numpy()[order]
@@ -76,22 +78,3 @@ def _micros(moments: pa.ChunkedArray) -> np.ndarray:
     """Return moments as numbers; none comes before all others."""
     found: np.ndarray = moments.cast(pa.int64()).fill_null(np.iinfo(np.int64).min).to_numpy()
     return found
-
-
-def _graves(storage: Storage, paths: Sequence[str], key: str) -> Mapping[int, int]:
-    """Return the newest tombstone of each key, in microseconds."""
-    table = _read(storage, paths, [key, "_extracted_at"])
-    graves: dict[int, int] = {}
-    if table.num_rows:
-        for found, at in zip(table[key].to_pylist(), _micros(table["_extracted_at"]).tolist(), strict=True):
-            graves[found] = max(at, graves.get(found, at))
-    return graves
-
-
-def _buried(keys: np.ndarray, extracted: np.ndarray, graves: Mapping[int, int]) -> np.ndarray:
-    buried = np.zeros(len(keys), dtype=bool)
-    for key, at in graves.items():
-        place = int(np.searchsorted(keys, key))
-        if place < len(keys) and keys[place] == key:
-            buried[place] = at >= extracted[place]
-    return buried

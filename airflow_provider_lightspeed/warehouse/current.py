@@ -14,8 +14,9 @@ import pyarrow as pa
 from sqlglot import exp
 
 from airflow_provider_lightspeed.arrow.tables import ROOT_KEY
+from airflow_provider_lightspeed.arrow.types import EXTRACTED_AT
 from airflow_provider_lightspeed.warehouse.dialects import Alias, Dialect
-from airflow_provider_lightspeed.warehouse.tables import ACCOUNT, EXTRACTED_AT, WINDOW_END, TableSpec
+from airflow_provider_lightspeed.warehouse.tables import ACCOUNT, WINDOW_END, TableSpec
 
 #: Before every modification: a row without that time is older than any that has one.
 _NEVER: Final = "1900-01-01 00:00:00+00:00"

@@ -12,12 +12,12 @@ from typing import Final
 import pyarrow as pa
 from sqlglot import exp
 
-from airflow_provider_lightspeed.arrow.types import EXTRA
+from airflow_provider_lightspeed.arrow.types import EXTRA, EXTRACTED_AT
 from airflow_provider_lightspeed.exceptions import InvalidArgument, unknown
 from airflow_provider_lightspeed.warehouse.current import current, hangs_on, is_as_new, marks, same, staging_rows
 from airflow_provider_lightspeed.warehouse.dialects import Dialect, Upsert
 from airflow_provider_lightspeed.warehouse.dialects import dialect as dialect_named
-from airflow_provider_lightspeed.warehouse.tables import ACCOUNT, EXTRACTED_AT, TableSpec
+from airflow_provider_lightspeed.warehouse.tables import ACCOUNT, TableSpec
 
 Statements = tuple[str, ...]
 

@@ -20,7 +20,6 @@ from airflow_provider_lightspeed.resources.base import Resource, Strategy
 from airflow_provider_lightspeed.resources.catalog import resource as resource_named
 
 ACCOUNT: Final = "_account_id"
-EXTRACTED_AT: Final = "_extracted_at"
 WINDOW_END: Final = "_window_end"
 #: The day that the rows of a report stand for.
 DAY: Final = "date"
