@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 from urllib.parse import urlsplit
 
+import pyarrow as pa
 from airflow.providers.openlineage.extractors import OperatorLineage
 from openlineage.client.event_v2 import InputDataset, OutputDataset
 from openlineage.client.facet_v2 import (
@@ -27,11 +28,11 @@ from openlineage.client.facet_v2 import (
     schema_dataset,
 )
 
-from airflow_provider_lightspeed.arrow.tables import PARENT_KEY, PATH, POSITION, ROOT_KEY, Layout
-from airflow_provider_lightspeed.arrow.types import EXTRA, LINEAGE, Column, Shape, shape_of
+from airflow_provider_lightspeed.arrow.tables import MAIN, PARENT_KEY, PATH, POSITION, ROOT_KEY, Layout
+from airflow_provider_lightspeed.arrow.types import EXTRA, EXTRACTED_AT, Column, Shape, shape_of
 from airflow_provider_lightspeed.assets import openlineage_name
-from airflow_provider_lightspeed.extract.plan import Job
-from airflow_provider_lightspeed.extract.tombstones import REASON, TOMBSTONES
+from airflow_provider_lightspeed.extract.output import Parents
+from airflow_provider_lightspeed.extract.tombstones import REASON, TOMBSTONES, tombstone_schema
 from airflow_provider_lightspeed.operators.outcome import Outcome
 from airflow_provider_lightspeed.resources.base import FieldType, Strategy
 from airflow_provider_lightspeed.resources.catalog import resource as resource_named
@@ -43,7 +44,7 @@ Statistics = output_statistics_output_dataset.OutputStatisticsOutputDatasetFacet
 _OWN: Final = {
     EXTRA: "what did not fit its column or is not in the catalog, as JSON",
     "_account_id": "the account that the row comes from",
-    "_extracted_at": "when the read began, by the server's clock",
+    EXTRACTED_AT: "when the read began, by the server's clock",
     "_window_start": "start of the window that the row was read for, inclusive",
     "_window_end": "end of the window that the row was read for, exclusive",
     ROOT_KEY: "primary key of the resource's row that the record hangs on",
@@ -51,9 +52,6 @@ _OWN: Final = {
     PATH: "where the record stood in the resource's row",
     POSITION: "place in its collection, from 0",
     REASON: "why the record is gone",
-}
-_OWN_TYPES: Final = {POSITION: "int32", ROOT_KEY: "int64", PARENT_KEY: "int64"} | {
-    found.name: found.type for found in LINEAGE
 }
 
 
@@ -97,11 +95,9 @@ def _outputs(outcome: Outcome) -> Iterator[OutputDataset]:
     if summary.swept.get("deleted"):
         written[TOMBSTONES] = summary.swept["deleted"]
     whole = Statistics(rowCount=summary.rows, size=summary.bytes, fileCount=summary.files)
-    yield _output(outcome, _resource(job, layout), Statistics(rowCount=summary.rows) if written else whole)
+    yield _output(outcome, _table(layout, MAIN), Statistics(rowCount=summary.rows) if written else whole)
     for name, rows in written.items():
-        inner = _inside(layout.shape, name)
-        table = _relation(name, inner) if inner is not None else _keys(job, layout, name)
-        yield _output(outcome, table, Statistics(rowCount=rows))
+        yield _output(outcome, _table(layout, name), Statistics(rowCount=rows))
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,35 +106,39 @@ class _Table:
 
     :param suffix: of its folder.
     :param prefix: path of the record that its columns are fields of, in the resource's.
+    :param columns: those that hold the API's fields.
+    :param schema: of its files.
     """
 
     suffix: str
     prefix: str
     columns: Sequence[Column]
-    fields: Sequence[SchemaField]
+    schema: pa.Schema
+
+    @classmethod
+    def of(cls, name: str, prefix: str, columns: Sequence[Column], schema: pa.Schema) -> _Table:
+        """Return the table of a name; of the resource's own it is empty."""
+        present = [column for column in columns if column.name in schema.names]
+        return cls(f".{name}" if name else "", prefix, present, schema)
 
 
-def _resource(job: Job, layout: Layout) -> _Table:
-    columns = [column for column in layout.shape.columns if layout.is_nested or column.shape is None]
-    fields = [*(_field(column, job.resource.primary_key) for column in columns), *_own(EXTRA)]
-    return _Table("", "", columns, fields)
-
-
-def _relation(name: str, shape: Shape) -> _Table:
-    columns = [column for column in shape.columns if column.shape is None]
-    return _Table(f".{name}", f"{name}.", columns, [*_own(ROOT_KEY, PARENT_KEY, PATH, POSITION), *map(_field, columns)])
-
-
-def _keys(job: Job, layout: Layout, name: str) -> _Table:
-    """Describe the table of what is gone, or of the records through which rows were read."""
-    key = job.resource.primary_key if name == TOMBSTONES else resource_named(name).primary_key
-    columns = [column for column in layout.shape.columns if column.source == key]
-    return _Table(f".{name}", "", columns, [*map(_field, columns), *(_own(REASON) if name == TOMBSTONES else ())])
+def _table(layout: Layout, name: str) -> _Table:
+    """Describe a table: of rows, of a relation, of what is gone, or of the records through which rows were read."""
+    shape, key = layout.shape, layout.shape.key
+    if (inner := _inside(shape, name)) is not None:
+        return _Table.of(name, f"{name}.", inner.columns, layout.schemas[name])
+    if name == MAIN:
+        return _Table.of(name, "", shape.columns, layout.schemas[MAIN])
+    if name == TOMBSTONES and key is not None:
+        return _Table.of(name, "", shape.columns, tombstone_schema(key))
+    parent = resource_named(name).primary_key
+    column = next(column.name for column in shape.columns if column.source == parent)
+    return _Table.of(name, "", shape.columns, Parents(name, column).schema)
 
 
 def _inside(shape: Shape, name: str) -> Shape | None:
     """Return the shape of a relation's records; ``None`` if there is no such relation."""
-    found: Shape | None = shape
+    found: Shape | None = shape if name else None
     for part in name.split("."):
         found = next((column.shape for column in found.columns if column.source == part), None) if found else None
     return found
@@ -147,7 +147,7 @@ def _inside(shape: Shape, name: str) -> Shape | None:
 def _output(outcome: Outcome, table: _Table, statistics: Statistics) -> OutputDataset:
     summary, location = outcome.summary, outcome.location
     facets: dict[str, DatasetFacet] = {
-        "schema": schema_dataset.SchemaDatasetFacet([*table.fields, *_own(*(found.name for found in LINEAGE))]),
+        "schema": schema_dataset.SchemaDatasetFacet(list(_fields(table, outcome.job.resource.primary_key))),
         "columnLineage": _column_lineage(outcome, table),
         "dataSource": datasource_dataset.DatasourceDatasetFacet(
             name=location.namespace, uri=location.uri + table.suffix
@@ -177,9 +177,14 @@ def _field(column: Column, key: str | None = None) -> SchemaField:
     return SchemaField(column.name, "array", about, fields=[SchemaField("_element", "struct", fields=inner)])
 
 
-def _own(*names: str) -> Iterator[SchemaField]:
-    for name in names:
-        yield SchemaField(name, str(_OWN_TYPES.get(name, "string")), _OWN[name])
+def _fields(table: _Table, key: str | None) -> Iterator[SchemaField]:
+    """Describe the columns of a table, in the order of its files."""
+    known = {column.name: column for column in table.columns}
+    for found in table.schema:
+        if found.name in known:
+            yield _field(known[found.name], None if table.prefix else key)
+        else:
+            yield SchemaField(found.name, str(found.type), _OWN[found.name])
 
 
 def _wire_field(column: Column) -> SchemaField:

@@ -306,10 +306,15 @@ def test_lineage_names_the_apis_fields_whatever_the_columns_are_called(
     assert "primary key" not in about["ticket_number"]
 
 
-def test_each_table_is_a_dataset_of_its_own(connection: Connect, context: Context, tmp_path: Path) -> None:
+@pytest.mark.parametrize("hashed", [[], ["saleID"]])
+def test_each_table_is_a_dataset_of_its_own(
+    hashed: list[str], connection: Connect, context: Context, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """With the schema of its files and its own rows; its columns come from the fields inside the relation."""
     connection()
-    task = operator(tmp_path, relation_layout="tables", relations=["SaleLines.Item"], column_naming="snake_case")
+    monkeypatch.setenv("AIRFLOW__LIGHTSPEED__HASH_SALT", "pepper-of-this-test")
+    options = {"relation_layout": "tables", "relations": ["SaleLines.Item"], "column_naming": "snake_case"}
+    task = operator(tmp_path, hash_columns=hashed, **options)
     summary = task.execute(context())
     outputs = {found["name"]: found for found in told(task)["outputs"]}
     names = ["", *(f".{table}" for table in summary["tables"])]
