@@ -44,7 +44,7 @@ ui: .venv/.ready ## The same, and leave Airflow running to click through (Ctrl-C
 
 test: test-unit test-contract test-unit-2 test-system test-system-2 ## All tests on Airflow 3.3, the unit tests on 2.11 too (browser and slow ones aside)
 
-test-unit: .venv/.ready ## Unit tests on Airflow 3.3: two minutes on two cores
+test-unit: .venv/.ready ## Unit tests on Airflow 3.3, the quick part
 	$(PY) -m pytest $(UNIT) $(JOBS)
 
 test-contract: .venv/.ready ## Extracts against the simulator's truth, the simulator against the docs, the commands at a terminal

@@ -23,7 +23,7 @@ from airflow_provider_lightspeed.simulator.testing import SimulatorProcess
 from tools.airflow_api import wait_until
 from tools.airflow_stack import AirflowStack
 from tools.connect import consent
-from tools.databases import available, postgres
+from tools.databases import postgres
 
 pytestmark = [pytest.mark.timeout(420), pytest.mark.filterwarnings("ignore:XDG_RUNTIME_DIR")]
 ROOT = Path(__file__).parents[2]
@@ -73,8 +73,6 @@ class Deployment:
 
 @pytest.fixture(scope="module")
 def deployment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
-    if "postgres" not in available():
-        pytest.skip("Postgres is not installed")
     folder = tmp_path_factory.mktemp("deployment")
     shutil.copytree(ROOT / "tests" / "system" / "dags", folder / "dags")
     shutil.copy(ROOT / "dags" / f"{DAILY}.py", folder / "dags")

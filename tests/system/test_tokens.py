@@ -27,7 +27,7 @@ from airflow_provider_lightspeed.tokens.asker import Asker
 from airflow_provider_lightspeed.tokens.trigger import RefreshTrigger
 from tools.airflow_api import wait_until
 from tools.airflow_stack import AirflowStack
-from tools.databases import available, postgres
+from tools.databases import postgres
 from tools.reverse_proxy import reverse_proxy
 
 pytestmark = [pytest.mark.timeout(420), pytest.mark.filterwarnings("ignore:XDG_RUNTIME_DIR")]
@@ -57,8 +57,6 @@ class Deployment:
 
 @pytest.fixture(scope="module")
 def deployment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
-    if "postgres" not in available():
-        pytest.skip("Postgres is not installed")
     folder = tmp_path_factory.mktemp("tokens")
     (folder / "dags").mkdir()
     shutil.copy(ROOT / "tests" / "system" / "dags" / "tokens.py", folder / "dags")
