@@ -17,8 +17,8 @@ from typing import Any
 
 from airflow_provider_lightspeed.extract.storage import Storage
 from soak.report import Size
-from tests.contract.busy_week.shop import RESOURCES
-from tests.contract.busy_week.week import Plan, Report, Week
+from tests.support.busy_week.shop import RESOURCES
+from tests.support.busy_week.week import Plan, Report, Week
 
 #: Accounts that are printed of each rule and seed.
 MOST_ACCOUNTS = 2

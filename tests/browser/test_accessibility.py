@@ -14,7 +14,7 @@ from playwright.sync_api import Browser, Page, expect
 
 from airflow_provider_lightspeed.simulator.testing import SimulatorProcess
 from tests.browser.conftest import VIEWER, admit
-from tests.browser.steps import (
+from tests.support.browser_steps import (
     CONN_ID,
     OTHER_ACCOUNT,
     connect_new,

@@ -10,7 +10,7 @@ from playwright.sync_api import Page, expect
 
 from airflow_provider_lightspeed.provider_info import CONN_FIELDS, HOOK_NAME, UI_FIELD_BEHAVIOUR
 from airflow_provider_lightspeed.simulator.testing import SimulatorProcess
-from tests.browser.steps import show
+from tests.support.browser_steps import show
 from tools.airflow_stack import AirflowStack
 
 pytestmark = pytest.mark.timeout(300)

@@ -18,7 +18,7 @@ from playwright.sync_api import Browser, Page, expect
 from airflow_provider_lightspeed.auth.scopes import READ_ONLY
 from airflow_provider_lightspeed.provider_info import HOOK_NAME
 from airflow_provider_lightspeed.simulator.testing import SimulatorProcess
-from tests.browser.steps import (
+from tests.support.browser_steps import (
     CONN_ID,
     OTHER_ACCOUNT,
     address_bar,

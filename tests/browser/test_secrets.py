@@ -17,7 +17,7 @@ from playwright.sync_api import Browser, BrowserContext, Page, expect
 from airflow_provider_lightspeed.simulator.testing import SimulatorProcess
 from airflow_provider_lightspeed.tokens.attempts import PREFIX
 from tests.browser.conftest import PATIENCE, admit
-from tests.browser.steps import CONN_ID, OTHER_ACCOUNT, fill_new, go_to_consent, message, open_lightspeed
+from tests.support.browser_steps import CONN_ID, OTHER_ACCOUNT, fill_new, go_to_consent, message, open_lightspeed
 from tools.airflow_stack import USER, AirflowStack
 
 pytestmark = pytest.mark.timeout(300)

@@ -11,9 +11,9 @@ import pytest
 
 from airflow_provider_lightspeed.extract.storage import Storage
 from airflow_provider_lightspeed.simulator.testing import SimulatorProcess
-from tests.contract.busy_week.timeline import Timeline
-from tests.contract.busy_week.week import START, Plan, Report, Week
-from tests.contract.busy_week.wire import OverHttp
+from tests.support.busy_week.timeline import Timeline
+from tests.support.busy_week.week import START, Plan, Report, Week
+from tests.support.busy_week.wire import OverHttp
 
 DAY = Plan(days=1.0)
 

@@ -12,9 +12,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from airflow_provider_lightspeed.extract.storage import Storage
-from tests.contract.busy_week.fate import small_world
-from tests.contract.busy_week.rules import Rule
-from tests.contract.busy_week.scene import Scene
+from tests.support.busy_week.fate import small_world
+from tests.support.busy_week.rules import Rule
+from tests.support.busy_week.scene import Scene
 
 Json = dict[str, Any]
 Tampering = Callable[[Path, Json], None]

@@ -24,8 +24,8 @@ from airflow_provider_lightspeed.extract.run import extract
 from airflow_provider_lightspeed.extract.storage import Storage
 from airflow_provider_lightspeed.extract.window import NothingToRead, RunFacts
 from airflow_provider_lightspeed.simulator.testing import SimulatorProcess
-from tests.contract.interference import SharedTime
-from tests.fakes import client_of
+from tests.support.fakes import client_of
+from tests.support.interference import SharedTime
 
 FORK = multiprocessing.get_context("fork")
 KILLED = 9

@@ -17,10 +17,10 @@ from airflow_provider_lightspeed.extract.storage import Storage
 from airflow_provider_lightspeed.extract.summary import Summary
 from airflow_provider_lightspeed.extract.window import RunFacts
 from airflow_provider_lightspeed.simulator.testing import SimulatorProcess
-from tests.contract.interference import Interloper, Rewriter, SharedTime
-from tests.contract.truth import rows_of
-from tests.fakes import client_of
-from tests.tables import Rows
+from tests.support.fakes import client_of
+from tests.support.interference import Interloper, Rewriter, SharedTime
+from tests.support.tables import Rows
+from tests.support.truth import rows_of
 
 
 def read(

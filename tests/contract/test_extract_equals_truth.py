@@ -20,11 +20,11 @@ from airflow_provider_lightspeed.extract.summary import Summary
 from airflow_provider_lightspeed.extract.window import RunFacts
 from airflow_provider_lightspeed.resources.catalog import resource, resource_names
 from airflow_provider_lightspeed.simulator.testing import SimulatorProcess
-from tests.contract.hostile import Record, losses, spoil
-from tests.contract.interference import Rewriter
-from tests.contract.truth import assert_equal, rows_of, scalar_fields
-from tests.fakes import client_of
-from tests.tables import joined, plain
+from tests.support.fakes import client_of
+from tests.support.hostile import Record, losses, spoil
+from tests.support.interference import Rewriter
+from tests.support.tables import joined, plain
+from tests.support.truth import assert_equal, rows_of, scalar_fields
 
 
 @pytest.fixture(scope="module")

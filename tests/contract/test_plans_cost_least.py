@@ -14,8 +14,8 @@ from airflow_provider_lightspeed.extract.run import extract
 from airflow_provider_lightspeed.extract.storage import Storage
 from airflow_provider_lightspeed.extract.window import RunFacts
 from airflow_provider_lightspeed.simulator.testing import SimulatorProcess
-from tests.contract.truth import rows_of
-from tests.fakes import client_of
+from tests.support.fakes import client_of
+from tests.support.truth import rows_of
 
 #: Three records each, on every page for 0.2 drips.
 RELATIONS = ["TaxCategory", "TaxClass"]

@@ -6,10 +6,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 
 from airflow_provider_lightspeed.warehouse.dialects import DIALECTS
-from tests.contract.read_contract.checks import Both, Loads, check_payments, check_sales
-from tests.contract.read_contract.model import payment_histories, sale_histories
-from tests.unit.warehouse.specs import payment_tables, sale_tables
-from tests.warehouses import DuckWarehouse, Read, Row, Warehouse, at
+from tests.support.read_contract.checks import Both, Loads, check_payments, check_sales
+from tests.support.read_contract.model import payment_histories, sale_histories
+from tests.support.table_specs import payment_tables, sale_tables
+from tests.support.warehouses import DuckWarehouse, Read, Row, Warehouse, at
 
 EXAMPLES = settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 

@@ -34,9 +34,9 @@ from airflow_provider_lightspeed.extract.summary import Summary
 from airflow_provider_lightspeed.extract.window import RunFacts
 from airflow_provider_lightspeed.resources.catalog import resource
 from airflow_provider_lightspeed.simulator.testing import SimulatorProcess
-from tests.contract.interference import Deed, Interloper, SharedTime
-from tests.contract.truth import Record, assert_equal, rows_of, scalar_fields
-from tests.fakes import client_of
+from tests.support.fakes import client_of
+from tests.support.interference import Deed, Interloper, SharedTime
+from tests.support.truth import Record, assert_equal, rows_of, scalar_fields
 
 ROOT = Path(__file__).parents[2]
 #: Longer than all that the tests let pass.
@@ -170,7 +170,7 @@ def child(simulator: SimulatorProcess, folder: Path, attempt: str, most_chains: 
         "most_chains": most_chains,
         "store_every": 0.03,
     }
-    command = [sys.executable, "-m", "tests.contract.extract_child", orjson.dumps(order).decode()]
+    command = [sys.executable, "-m", "tests.support.extract_child", orjson.dumps(order).decode()]
     paths = os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
     environment = os.environ | {"PYTHONPATH": paths}
     return subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE)

@@ -19,9 +19,9 @@ from airflow_provider_lightspeed.extract.storage import Storage
 from airflow_provider_lightspeed.extract.window import RunFacts
 from airflow_provider_lightspeed.resources.catalog import resource
 from airflow_provider_lightspeed.simulator.testing import SimulatorProcess
-from tests.contract.interference import Interloper, SharedTime, every
-from tests.contract.truth import Record, Shown, assert_equal, rows_of, shown_row, shown_truth
-from tests.fakes import client_of
+from tests.support.fakes import client_of
+from tests.support.interference import Interloper, SharedTime, every
+from tests.support.truth import Record, Shown, assert_equal, rows_of, shown_row, shown_truth
 
 #: Replies after which something happens; every list has more.
 PAGES = 3

@@ -34,9 +34,9 @@ from airflow_provider_lightspeed.extract.window import RunFacts
 from airflow_provider_lightspeed.redact import Secret
 from airflow_provider_lightspeed.resources.catalog import resource
 from airflow_provider_lightspeed.simulator.testing import SimulatorProcess
-from tests.contract.interference import Interloper, SharedTime, every
-from tests.contract.truth import Record, assert_equal, rows_of
-from tests.fakes import client_of
+from tests.support.fakes import client_of
+from tests.support.interference import Interloper, SharedTime, every
+from tests.support.truth import Record, assert_equal, rows_of
 
 #: Longer than all that the tests let pass.
 LONG_LIFE = 10_000_000

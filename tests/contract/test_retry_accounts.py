@@ -18,9 +18,9 @@ from airflow_provider_lightspeed.extract.storage import Storage
 from airflow_provider_lightspeed.extract.summary import Summary
 from airflow_provider_lightspeed.extract.window import RunFacts
 from airflow_provider_lightspeed.simulator.testing import SimulatorProcess
-from tests.contract.interference import SharedTime
-from tests.contract.truth import assert_equal, rows_of
-from tests.fakes import client_of
+from tests.support.fakes import client_of
+from tests.support.interference import SharedTime
+from tests.support.truth import assert_equal, rows_of
 
 LOG = "InventoryLog"
 FIELD = "costChange"

@@ -10,8 +10,8 @@ import pytest
 
 from airflow_provider_lightspeed.extract.storage import Storage
 from airflow_provider_lightspeed.extract.window import RunFacts
-from tests.contract.busy_week.fate import small_world
-from tests.contract.busy_week.scene import Scene
+from tests.support.busy_week.fate import small_world
+from tests.support.busy_week.scene import Scene
 
 
 @pytest.fixture

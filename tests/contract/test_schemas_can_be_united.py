@@ -24,8 +24,8 @@ from airflow_provider_lightspeed.extract.window import RunFacts
 from airflow_provider_lightspeed.resources.base import FieldType
 from airflow_provider_lightspeed.resources.catalog import resource, resources
 from airflow_provider_lightspeed.simulator.testing import SimulatorProcess
-from tests.contract.interference import SharedTime
-from tests.fakes import client_of
+from tests.support.fakes import client_of
+from tests.support.interference import SharedTime
 
 SNAPSHOT = Path(__file__).with_name("schemas.json")
 #: What is extracted: a resource, its relations, the layout.

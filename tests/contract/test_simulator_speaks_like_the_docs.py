@@ -17,7 +17,7 @@ from airflow_provider_lightspeed.extract.plan import Plan
 from airflow_provider_lightspeed.resources.base import Resource, Strategy
 from airflow_provider_lightspeed.resources.catalog import resource, resource_names
 from airflow_provider_lightspeed.simulator.testing import SimulatorProcess
-from tests.fakes import client_of
+from tests.support.fakes import client_of
 from tools.build_sample_shapes import Shape, merge, shape
 
 SAMPLES: dict[str, Shape] = json.loads((Path(__file__).parent / "sample_shapes.json").read_text())

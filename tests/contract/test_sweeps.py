@@ -17,9 +17,9 @@ from airflow_provider_lightspeed.extract.summary import Summary
 from airflow_provider_lightspeed.extract.sweep import check_sweepable
 from airflow_provider_lightspeed.extract.window import NothingToRead, RunFacts
 from airflow_provider_lightspeed.simulator.testing import SimulatorProcess
-from tests.contract.interference import SharedTime
-from tests.contract.truth import rows_of
-from tests.fakes import client_of
+from tests.support.fakes import client_of
+from tests.support.interference import SharedTime
+from tests.support.truth import rows_of
 
 NOW = timedelta(0)
 

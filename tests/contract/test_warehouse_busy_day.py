@@ -17,9 +17,9 @@ from airflow_provider_lightspeed.warehouse.clients import load_duckdb
 from airflow_provider_lightspeed.warehouse.manifest import Manifest, files_of, new_loads, read_manifest
 from airflow_provider_lightspeed.warehouse.statements import current_view, ddl, merge
 from airflow_provider_lightspeed.warehouse.tables import Tables, TableSpec, tables_of
-from tests.contract import current as contract
-from tests.contract.busy_week.shop import RESOURCES
-from tests.contract.busy_week.week import RELATIONS, Plan, Week
+from tests.support import current as contract
+from tests.support.busy_week.shop import RESOURCES
+from tests.support.busy_week.week import RELATIONS, Plan, Week
 
 Rows = list[tuple[Any, ...]]
 

@@ -18,8 +18,8 @@ from airflow_provider_lightspeed.extract.window import RunFacts
 from airflow_provider_lightspeed.simulator.testing import SimulatorProcess
 from airflow_provider_lightspeed.warehouse.clients import load_duckdb
 from airflow_provider_lightspeed.warehouse.tables import Tables, tables_of
-from tests.contract.truth import assert_equal
-from tests.fakes import client_of
+from tests.support.fakes import client_of
+from tests.support.truth import assert_equal
 
 
 @pytest.fixture

@@ -30,7 +30,7 @@ from airflow_provider_lightspeed.links.location import Location
 from airflow_provider_lightspeed.simulator.testing import SimulatorProcess
 from tests.contract.test_commit_protocol import run as run_and_die
 from tests.contract.test_commit_protocol import view
-from tests.fakes import client_of
+from tests.support.fakes import client_of
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # the S3 server's own dependencies warn
 

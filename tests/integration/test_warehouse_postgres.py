@@ -15,11 +15,11 @@ from airflow_provider_lightspeed.warehouse.clients import load_postgres
 from airflow_provider_lightspeed.warehouse.loads import create, create_staging, load, loaded
 from airflow_provider_lightspeed.warehouse.statements import add_columns, current_view, merge
 from airflow_provider_lightspeed.warehouse.tables import tables_of
-from tests.contract.read_contract.checks import Both, Loads, check_payments, check_sales
-from tests.contract.read_contract.model import payment_histories, sale_histories
-from tests.lake import publish
-from tests.unit.warehouse.specs import label_tables, payment_tables, report_tables, sale_tables
-from tests.warehouses import PostgresWarehouse, Read, at, made, postgres_warehouse, put
+from tests.support.lake import publish
+from tests.support.read_contract.checks import Both, Loads, check_payments, check_sales
+from tests.support.read_contract.model import payment_histories, sale_histories
+from tests.support.table_specs import label_tables, payment_tables, report_tables, sale_tables
+from tests.support.warehouses import PostgresWarehouse, Read, at, made, postgres_warehouse, put
 
 psycopg2 = pytest.importorskip("psycopg2")
 pytestmark = [pytest.mark.timeout(300), pytest.mark.filterwarnings("ignore:XDG_RUNTIME_DIR")]

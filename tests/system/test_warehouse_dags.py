@@ -22,7 +22,7 @@ import pytest
 pytest.importorskip("airflow.sdk")
 
 from airflow_provider_lightspeed.simulator.testing import SimulatorProcess
-from tests.warehouses import PostgresWarehouse, postgres_warehouse
+from tests.support.warehouses import PostgresWarehouse, postgres_warehouse
 from tools.databases import sqlite
 from tools.deployment import Deployment
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from airflow_provider_lightspeed.simulator.testing import SimulatorProcess
-from tests.masks import forget_secrets
+from tests.support.masks import forget_secrets
 
 
 @pytest.fixture(scope="session")

@@ -16,7 +16,7 @@ from airflow_provider_lightspeed.arrow.convert import Lineage, RecordConverter
 from airflow_provider_lightspeed.arrow.types import DECIMAL, TIMESTAMP, Selection, arrow_schema
 from airflow_provider_lightspeed.exceptions import InvalidArgument
 from airflow_provider_lightspeed.resources.catalog import resource, resources
-from tests.fakes import NOON
+from tests.support.fakes import NOON
 
 LINEAGE = Lineage("7", NOON)
 SALE = resource("Sale")

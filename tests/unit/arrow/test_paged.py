@@ -23,7 +23,7 @@ from airflow_provider_lightspeed.redact import Secret
 from airflow_provider_lightspeed.resources.base import FieldType
 from airflow_provider_lightspeed.resources.catalog import resource, resources
 from airflow_provider_lightspeed.simulator.testing import SimulatorProcess
-from tests.fakes import NOON
+from tests.support.fakes import NOON
 
 LINEAGE = Lineage("7", NOON, None, NOON)
 RELATIONS = {
@@ -251,7 +251,7 @@ def test_an_extract_does_not_import_pandas(
         "most_chains": 2,
         "store_every": 0.0,
     }
-    code = "import sys; from tests.contract.extract_child import main; main(eval(sys.argv[1])); print('pandas' in sys.modules)"
+    code = "import sys; from tests.support.extract_child import main; main(eval(sys.argv[1])); print('pandas' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code, repr(order)], capture_output=True, text=True, check=False)
     assert done.stdout.endswith("}False\n"), (done.stdout, done.stderr)
 

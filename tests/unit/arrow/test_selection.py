@@ -16,7 +16,7 @@ from airflow_provider_lightspeed.exceptions import InvalidArgument
 from airflow_provider_lightspeed.extract.plan import Job
 from airflow_provider_lightspeed.redact import Secret
 from airflow_provider_lightspeed.resources.catalog import resource
-from tests.fakes import NOON
+from tests.support.fakes import NOON
 
 PERSON = {
     "customerID": "7",

@@ -17,8 +17,8 @@ from airflow_provider_lightspeed.extract.plan import Job
 from airflow_provider_lightspeed.redact import Secret
 from airflow_provider_lightspeed.resources.base import FieldType, Resource
 from airflow_provider_lightspeed.resources.catalog import resource, resources
-from tests.fakes import NOON
-from tests.tables import Rows, joined, plain
+from tests.support.fakes import NOON
+from tests.support.tables import Rows, joined, plain
 
 LINEAGE = Lineage("7", NOON, NOON, NOON)
 

@@ -36,7 +36,7 @@ from airflow_provider_lightspeed.exceptions import (
     ServerFault,
 )
 from airflow_provider_lightspeed.redact import Secret
-from tests.fakes import NOON, make_token
+from tests.support.fakes import NOON, make_token
 
 CLIENT = OAuthClient("client", Secret("s3cret"), "https://auth.example/")
 PAIR = {"access_token": "a", "refresh_token": "r", "expires_in": 3600, "token_type": "Bearer"}

@@ -21,7 +21,7 @@ from airflow_provider_lightspeed.auth.ledger import (
 from airflow_provider_lightspeed.exceptions import LightspeedDataError
 from airflow_provider_lightspeed.redact import Secret
 from airflow_provider_lightspeed.settings import ConnectionSettings
-from tests.fakes import NOON, make_token
+from tests.support.fakes import NOON, make_token
 
 SETTINGS = ConnectionSettings("ls", "client", Secret("secret"), refresh_token=Secret("seed"))
 HERE = Place("row:1", "postgresql://db/airflow")

@@ -12,7 +12,7 @@ from airflow_provider_lightspeed.auth.source import RefreshingTokenSource, Stati
 from airflow_provider_lightspeed.auth.token import Token
 from airflow_provider_lightspeed.exceptions import ReconnectRequired
 from airflow_provider_lightspeed.redact import Secret
-from tests.fakes import FakeClock, make_token
+from tests.support.fakes import FakeClock, make_token
 
 
 class Server:

@@ -13,7 +13,7 @@ from airflow_provider_lightspeed.auth.ledger import Failure, Ledger, Place
 from airflow_provider_lightspeed.auth.step import ATTEMPTS_PER_MINUTE, Claim, Outcome, Step, candidates, next_step
 from airflow_provider_lightspeed.redact import Secret
 from airflow_provider_lightspeed.settings import ConnectionSettings
-from tests.fakes import NOON, make_token
+from tests.support.fakes import NOON, make_token
 
 SETTINGS = ConnectionSettings("ls", "client", Secret("secret"), refresh_token=Secret("seed"))
 HERE = Place("row:1", "postgresql://db/airflow http://airflow")

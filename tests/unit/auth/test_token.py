@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from airflow_provider_lightspeed.auth.token import TokenState, claims
 from airflow_provider_lightspeed.redact import Secret
-from tests.fakes import NOON, make_token
+from tests.support.fakes import NOON, make_token
 
 
 @pytest.mark.parametrize(("life", "margin"), [(3600, 60), (1800, 60), (600, 30), (20, 1)])

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.unit.cli.person import Person
+from tests.support.person import Person
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ from airflow_provider_lightspeed.auth.scopes import READ_ONLY
 from airflow_provider_lightspeed.cli import main
 from airflow_provider_lightspeed.simulator.testing import SimulatorProcess
 from airflow_provider_lightspeed.tokens.store import locked_ledger
-from tests.unit.cli.person import CTRL_C, CTRL_D, LEDGER, Capture, Connect, Stored, alive, connected, secrets_of
+from tests.support.person import CTRL_C, CTRL_D, LEDGER, Capture, Connect, Stored, alive, connected, secrets_of
 
 
 def test_connect_stores_a_grant_and_prints_no_secret(

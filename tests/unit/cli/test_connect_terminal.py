@@ -13,8 +13,8 @@ import requests
 pytest.importorskip("airflow")
 
 from airflow_provider_lightspeed.simulator.testing import SimulatorProcess
-from tests.unit.cli.person import LEDGER, Connect, Stored
-from tests.unit.cli.terminal import Terminal
+from tests.support.person import LEDGER, Connect, Stored
+from tests.support.terminal import Terminal
 
 pytestmark = pytest.mark.process
 

@@ -12,7 +12,7 @@ pytest.importorskip("airflow")
 
 from airflow_provider_lightspeed.cli import main
 from airflow_provider_lightspeed.simulator.testing import SimulatorProcess
-from tests.unit.cli.person import LEDGER, Capture, Connect, Stored, alive, connected, secrets_of
+from tests.support.person import LEDGER, Capture, Connect, Stored, alive, connected, secrets_of
 
 
 @pytest.mark.parametrize(("options", "answer"), [([], "y"), ([], "yes"), (["--yes"], None), (["-y"], None)])

@@ -14,7 +14,7 @@ import pytest
 pytest.importorskip("airflow")
 
 from airflow_provider_lightspeed.simulator.testing import SimulatorProcess
-from tests.unit.cli.terminal import Terminal
+from tests.support.terminal import Terminal
 
 pytestmark = pytest.mark.process
 

@@ -12,7 +12,7 @@ from airflow_provider_lightspeed.client.bucket import MEMORY, LeakyBucket
 from airflow_provider_lightspeed.client.pacing import FIRST_BURST
 from airflow_provider_lightspeed.client.rate_headers import RateHeaders
 from airflow_provider_lightspeed.client.rate_limit import RateLimiter
-from tests.fakes import FakeClock
+from tests.support.fakes import FakeClock
 
 costs = st.floats(0.5, 30)
 times = st.floats(0, 1000)

@@ -18,7 +18,7 @@ from airflow_provider_lightspeed.exceptions import (
     ServerFault,
     Unreachable,
 )
-from tests.fakes import NOON, FakeClock, Scripted, ScriptedTransport, json_reply, make_token
+from tests.support.fakes import NOON, FakeClock, Scripted, ScriptedTransport, json_reply, make_token
 
 GOOD = json_reply({"@attributes": {}, "Sale": [{"saleID": "1"}]})
 

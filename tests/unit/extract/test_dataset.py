@@ -21,7 +21,7 @@ from airflow_provider_lightspeed.extract.dataset import KEEP_SUPERSEDED, STALE, 
 from airflow_provider_lightspeed.extract.manifest import live_commits
 from airflow_provider_lightspeed.extract.storage import Storage
 from airflow_provider_lightspeed.extract.window import Window
-from tests.fakes import NOON
+from tests.support.fakes import NOON
 
 
 class Lake:

@@ -23,7 +23,7 @@ from airflow_provider_lightspeed.extract.dataset import Dataset
 from airflow_provider_lightspeed.extract.journal import KEEP, Head, Journal, Segment
 from airflow_provider_lightspeed.extract.storage import Storage
 from airflow_provider_lightspeed.extract.window import Window
-from tests.fakes import NOON
+from tests.support.fakes import NOON
 
 WINDOW = Window(None, NOON, moves_watermark=True, origin="test")
 HEAD = Head("7", "query", "schema", "incremental None None", WINDOW, NOON)

@@ -15,7 +15,7 @@ from airflow_provider_lightspeed.extract.storage import Storage
 from airflow_provider_lightspeed.extract.summary import Paced, Progress, lasting
 from airflow_provider_lightspeed.extract.window import RunFacts
 from airflow_provider_lightspeed.simulator.testing import SimulatorProcess
-from tests.fakes import client_of
+from tests.support.fakes import client_of
 
 EMPTY = BucketSnapshot(level=0.0, size=90.0, drip=1.0)
 

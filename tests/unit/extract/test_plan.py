@@ -11,7 +11,7 @@ from airflow_provider_lightspeed.exceptions import InvalidArgument
 from airflow_provider_lightspeed.extract.plan import TRAILING_KEYS, Job, make_plan
 from airflow_provider_lightspeed.extract.slices import BEGINNING
 from airflow_provider_lightspeed.extract.window import Window
-from tests.fakes import NOON
+from tests.support.fakes import NOON
 
 WINDOW = Window(NOON - timedelta(days=1), NOON, moves_watermark=True, origin="test")
 

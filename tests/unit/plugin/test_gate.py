@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from airflow_provider_lightspeed.plugin.gate import Confirmed, Misses, Turnstile
-from tests.fakes import FakeClock
+from tests.support.fakes import FakeClock
 
 
 def test_one_thread_per_connection_and_few_in_all() -> None:

@@ -17,7 +17,7 @@ from airflow_provider_lightspeed.plugin.refresh import MAX_BODY
 from airflow_provider_lightspeed.tokens.answer import Answer
 from airflow_provider_lightspeed.tokens.asker import Asker
 from airflow_provider_lightspeed.tokens.trigger import MARKER
-from tests.fakes import FakeClock
+from tests.support.fakes import FakeClock
 
 SEEN = "a" * 64
 

@@ -14,7 +14,7 @@ from airflow_provider_lightspeed.auth.ledger import Account
 from airflow_provider_lightspeed.auth.scopes import READ_ONLY, SCOPES
 from airflow_provider_lightspeed.plugin.views import Card, newest_bucket, scope_choices
 from airflow_provider_lightspeed.tokens.status import Status
-from tests.fakes import NOON
+from tests.support.fakes import NOON
 
 SEEN = Account("Shop", 10.0, 60.0, 1.0, NOON)
 EVENT = {"bucket_level": 20.0, "bucket_size": 90.0, "bucket_drip": 1.5, "bucket_seen_at": "2026-03-10T12:05:00+00:00"}

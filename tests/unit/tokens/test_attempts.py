@@ -30,7 +30,7 @@ from airflow_provider_lightspeed.tokens.attempts import (
     waiting,
 )
 from airflow_provider_lightspeed.tokens.store import database_time
-from tests.fakes import make_token
+from tests.support.fakes import make_token
 
 STATE = Secret("state-of-ann")
 VERIFIER = "verifier-that-nobody-may-read"

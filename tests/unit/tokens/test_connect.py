@@ -24,7 +24,7 @@ from airflow_provider_lightspeed.tokens.connect import Consents
 from airflow_provider_lightspeed.tokens.refresh import Refresher
 from airflow_provider_lightspeed.tokens.status import status
 from airflow_provider_lightspeed.tokens.store import ledger_id, peek
-from tests.unit.tokens.steps import CONN, alive, connect, leave, ledger, redeem, set_out, works
+from tests.support.token_steps import CONN, alive, connect, leave, ledger, redeem, set_out, works
 
 Connect = Callable[..., str]
 Stored = Callable[[str], dict[str, Any]]

@@ -26,8 +26,8 @@ from airflow_provider_lightspeed.tokens.probe import probe
 from airflow_provider_lightspeed.tokens.refresh import Refresher
 from airflow_provider_lightspeed.tokens.status import status
 from airflow_provider_lightspeed.tokens.store import ledger_id, locked_ledger
-from tests.fakes import FakeClock
-from tests.unit.tokens.steps import (
+from tests.support.fakes import FakeClock
+from tests.support.token_steps import (
     CONN,
     alive,
     anew,

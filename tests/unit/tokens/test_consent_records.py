@@ -15,8 +15,8 @@ from airflow_provider_lightspeed.redact import Secret
 from airflow_provider_lightspeed.simulator.testing import SimulatorProcess
 from airflow_provider_lightspeed.tokens.connect import Consents
 from airflow_provider_lightspeed.tokens.refresh import Refresher
-from tests.masks import maskers
-from tests.unit.tokens.steps import CONN, connect, ledger, works
+from tests.support.masks import maskers
+from tests.support.token_steps import CONN, connect, ledger, works
 
 Connect = Callable[..., str]
 Stored = Callable[[str], dict[str, Any]]

@@ -25,7 +25,7 @@ from airflow_provider_lightspeed.tokens.probe import probe
 from airflow_provider_lightspeed.tokens.refresh import Refresher, take_over
 from airflow_provider_lightspeed.tokens.status import connection_ids, status
 from airflow_provider_lightspeed.tokens.store import ledger_id
-from tests.unit.tokens.steps import CONN, alive, anew, change, connect, ledger, rows, works
+from tests.support.token_steps import CONN, alive, anew, change, connect, ledger, rows, works
 
 Connect = Callable[..., str]
 Stored = Callable[[str], dict[str, Any]]

@@ -31,7 +31,7 @@ from airflow_provider_lightspeed.tokens.refresh import Refresher, default_exchan
 from airflow_provider_lightspeed.tokens.source import DatabaseDesk, LedgerTokenSource
 from airflow_provider_lightspeed.tokens.status import connection_ids, status
 from airflow_provider_lightspeed.tokens.store import ledger_id, locked_ledger
-from tests.fakes import FakeClock
+from tests.support.fakes import FakeClock
 
 Connect = Callable[..., str]
 Stored = Callable[[str], dict[str, Any]]

@@ -272,7 +272,7 @@ def test_pair_in_hand_is_saved_although_the_database_stumbles(
     from sqlalchemy.exc import OperationalError
 
     from airflow_provider_lightspeed.tokens.store import LockedLedger
-    from tests.fakes import FakeClock
+    from tests.support.fakes import FakeClock
 
     connection()
     save, failures = LockedLedger.save, [1, 1, 1]

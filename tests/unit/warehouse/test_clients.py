@@ -14,9 +14,9 @@ import pytest
 from airflow_provider_lightspeed.exceptions import StorageError
 from airflow_provider_lightspeed.warehouse.clients import load_duckdb
 from airflow_provider_lightspeed.warehouse.statements import current_view
-from tests.lake import publish
-from tests.unit.warehouse.specs import sale_tables
-from tests.warehouses import Read, at
+from tests.support.lake import publish
+from tests.support.table_specs import sale_tables
+from tests.support.warehouses import Read, at
 
 FIRST = Read(
     "a",

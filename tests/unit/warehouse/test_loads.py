@@ -11,8 +11,8 @@ from airflow_provider_lightspeed.warehouse.dialects import DIALECTS
 from airflow_provider_lightspeed.warehouse.loads import create_staging, load, loaded
 from airflow_provider_lightspeed.warehouse.statements import current_view, merge
 from airflow_provider_lightspeed.warehouse.tables import Tables
-from tests.unit.warehouse.specs import label_tables, report_tables, sale_tables
-from tests.warehouses import DuckWarehouse, Read, Row, at, made, put, renamed
+from tests.support.table_specs import label_tables, report_tables, sale_tables
+from tests.support.warehouses import DuckWarehouse, Read, Row, at, made, put, renamed
 
 
 # Postgres speaks for itself in tests/integration.

@@ -17,8 +17,8 @@ from airflow_provider_lightspeed.warehouse.loads import create, create_staging, 
 from airflow_provider_lightspeed.warehouse.moved import moved_fields
 from airflow_provider_lightspeed.warehouse.statements import add_columns, current_view, ddl
 from airflow_provider_lightspeed.warehouse.tables import Tables, tables_of
-from tests.unit.warehouse.specs import label_tables, report_tables, sale_tables
-from tests.warehouses import DuckWarehouse, Read, at
+from tests.support.table_specs import label_tables, report_tables, sale_tables
+from tests.support.warehouses import DuckWarehouse, Read, at
 
 PAYMENTS = tables_of("SalePayment", ["PaymentType"], prefix="my-project.raw.")
 KINDS = {

@@ -10,7 +10,7 @@ import pytest
 
 pytest.importorskip("airflow.sdk")
 
-from tests.unit.plugin.flow.visits import TEAM_USERS, USERS, Site
+from tests.support.visits import TEAM_USERS, USERS, Site
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ from starlette.routing import Mount
 
 from airflow_provider_lightspeed.plugin.auth import FORM_LIFE, FORMS
 from airflow_provider_lightspeed.simulator.testing import SimulatorProcess
-from tests.unit.plugin.flow.visits import Site, form_token
+from tests.support.visits import Site, form_token
 
 Connect = Callable[..., str]
 Contents = Callable[[], list[Any]]

@@ -16,7 +16,7 @@ from airflow_provider_lightspeed.redact import Secret
 from airflow_provider_lightspeed.simulator.testing import SimulatorProcess
 from airflow_provider_lightspeed.tokens import attempts
 from airflow_provider_lightspeed.tokens.store import peek
-from tests.unit.plugin.flow.visits import CONN, SCOPE, Site, allow, depart, form_token, generation, message, send
+from tests.support.visits import CONN, SCOPE, Site, allow, depart, form_token, generation, message, send
 
 Connect = Callable[..., str]
 Stored = Callable[[str], dict[str, Any]]

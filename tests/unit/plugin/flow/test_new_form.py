@@ -7,7 +7,7 @@ import pytest
 pytest.importorskip("airflow.sdk")
 
 from airflow_provider_lightspeed.settings import LONGEST_ID
-from tests.unit.plugin.flow.visits import Site
+from tests.support.visits import Site
 
 
 def test_the_form_takes_ids_as_long_as_a_ledger_can_have(site: Site) -> None:

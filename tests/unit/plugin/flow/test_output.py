@@ -16,7 +16,7 @@ pytest.importorskip("airflow.sdk")
 from airflow_provider_lightspeed.auth.ledger import Account
 from airflow_provider_lightspeed.plugin.auth import FORMS
 from airflow_provider_lightspeed.tokens.store import locked_ledger
-from tests.unit.plugin.flow.visits import CONN, SCOPE, Site, allow, depart, form_token, message, send
+from tests.support.visits import CONN, SCOPE, Site, allow, depart, form_token, message, send
 
 Connect = Callable[..., str]
 Stored = Callable[[str], dict[str, Any]]

@@ -11,7 +11,7 @@ pytest.importorskip("airflow.sdk")
 
 
 from airflow_provider_lightspeed.simulator.testing import SimulatorProcess
-from tests.unit.plugin.flow.visits import CONN, SCOPE, Site, allow, depart, form_token, generation, message, send
+from tests.support.visits import CONN, SCOPE, Site, allow, depart, form_token, generation, message, send
 
 Connect = Callable[..., str]
 Stored = Callable[[str], dict[str, Any]]

@@ -24,7 +24,7 @@ from airflow_provider_lightspeed.simulator.clock import SimulatorClock
 from airflow_provider_lightspeed.simulator.state import Settings, Simulator
 from airflow_provider_lightspeed.simulator.testing import SimulatorProcess
 from airflow_provider_lightspeed.simulator.world import World
-from tests.contract.busy_week.timeline import Process, Timeline
+from tests.support.busy_week.timeline import Process, Timeline
 
 Message = MutableMapping[str, Any]
 

@@ -9,8 +9,8 @@ from enum import StrEnum
 from typing import Final
 
 from airflow_provider_lightspeed.resources.base import Resource, Strategy
-from tests.contract.busy_week.history import State
-from tests.contract.busy_week.reading import Json
+from tests.support.busy_week.history import State
+from tests.support.busy_week.reading import Json
 
 NEVER: Final = float("-inf")
 

@@ -1,4 +1,4 @@
-"""``python -m tests.contract.extract_child ORDER``: one try of an extract, in a process that can be killed.
+"""``python -m tests.support.extract_child ORDER``: one try of an extract, in a process that can be killed.
 
 ``ORDER`` is JSON: where the simulator is (``base_url``, ``access_token``, ``account_id``), ``folder``, ``attempt``,
 ``name``, ``options`` of the job, ``most_chains``, and ``store_every``: a simulated read is as many times faster than a real one.

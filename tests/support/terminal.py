@@ -18,7 +18,7 @@ from airflow_provider_lightspeed.compat import AIRFLOW_V_3_0_PLUS
 
 #: Airflow 2 takes no commands from providers.
 COMMAND: Final = ["airflow", "lightspeed"] if AIRFLOW_V_3_0_PLUS else ["airflow_provider_lightspeed"]
-ROOT: Final = Path(__file__).parents[3]
+ROOT: Final = Path(__file__).parents[2]
 
 
 def _heed_ctrl_c() -> None:

@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from airflow_provider_lightspeed.resources.base import FieldType, Strategy
 from airflow_provider_lightspeed.resources.catalog import resource
-from tests.contract.truth import Record, scalar_fields
+from tests.support.truth import Record, scalar_fields
 
 #: What a row shows: its own scalars, and what is nested in it. Equal for a record of the truth and its extracted row:
 #: amounts are equal whatever their scale, moments whatever their zone.

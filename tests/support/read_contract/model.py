@@ -9,7 +9,7 @@ from typing import Any
 from hypothesis import strategies as st
 
 from airflow_provider_lightspeed.warehouse.tables import Tables
-from tests.warehouses import Read, Row, at
+from tests.support.warehouses import Read, Row, at
 
 _NEVER = datetime(1900, 1, 1, tzinfo=UTC)
 

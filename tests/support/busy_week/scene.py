@@ -13,13 +13,13 @@ from airflow_provider_lightspeed.extract.plan import Job
 from airflow_provider_lightspeed.extract.run import extract
 from airflow_provider_lightspeed.extract.storage import Storage
 from airflow_provider_lightspeed.extract.window import RunFacts
-from tests.contract.busy_week.check import Checker
-from tests.contract.busy_week.history import History
-from tests.contract.busy_week.rules import Rule
-from tests.contract.busy_week.shop import RESOURCES
-from tests.contract.busy_week.timeline import Killed, Process, Timeline, WorkerClock
-from tests.contract.busy_week.week import START
-from tests.contract.busy_week.wire import InProcess, Weather, Wire, WornStorage
+from tests.support.busy_week.check import Checker
+from tests.support.busy_week.history import History
+from tests.support.busy_week.rules import Rule
+from tests.support.busy_week.shop import RESOURCES
+from tests.support.busy_week.timeline import Killed, Process, Timeline, WorkerClock
+from tests.support.busy_week.week import START
+from tests.support.busy_week.wire import InProcess, Weather, Wire, WornStorage
 
 
 class Scene:

@@ -19,7 +19,7 @@ from airflow_provider_lightspeed.resources.catalog import resource
 from airflow_provider_lightspeed.warehouse.current import current as shipped
 from airflow_provider_lightspeed.warehouse.dialects import dialect
 from airflow_provider_lightspeed.warehouse.tables import TableSpec
-from tests.contract.current import Tables, current
+from tests.support.current import Tables, current
 
 Json = dict[str, Any]
 

@@ -7,9 +7,9 @@ from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
-from tests.contract.busy_week.history import History
-from tests.contract.busy_week.timeline import Timeline
-from tests.contract.busy_week.wire import Simulation
+from tests.support.busy_week.history import History
+from tests.support.busy_week.timeline import Timeline
+from tests.support.busy_week.wire import Simulation
 
 #: Seconds after its stamp until which a row may show, and the share of transactions that take long.
 LATE = 60.0

@@ -13,8 +13,8 @@ import pytest
 from airflow_provider_lightspeed.warehouse import loads as writing
 from airflow_provider_lightspeed.warehouse.statements import current_view, ddl, merge
 from airflow_provider_lightspeed.warehouse.tables import Tables
-from tests.contract.read_contract.model import current_children, current_rows
-from tests.warehouses import Read, Warehouse, at, empty, made, put, renamed
+from tests.support.read_contract.model import current_children, current_rows
+from tests.support.warehouses import Read, Warehouse, at, empty, made, put, renamed
 
 Loads = list[list[Read]]
 

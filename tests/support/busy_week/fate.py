@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import Any
 
 from airflow_provider_lightspeed.extract import differences, pages, plan, reader
-from tests.contract.busy_week.wire import Weather
+from tests.support.busy_week.wire import Weather
 
 
 def fate_of(rng: random.Random, *, is_slow: bool) -> tuple[Weather, int | None]:

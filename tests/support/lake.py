@@ -10,7 +10,7 @@ from typing import Any
 import pyarrow.parquet as pq
 
 from airflow_provider_lightspeed.warehouse.tables import Tables
-from tests.warehouses import Read
+from tests.support.warehouses import Read
 
 
 def publish(fs: Any, folder: str, tables: Tables, reads: Sequence[Read]) -> str:

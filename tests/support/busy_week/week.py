@@ -21,13 +21,13 @@ from airflow_provider_lightspeed.extract.plan import Job
 from airflow_provider_lightspeed.extract.run import extract
 from airflow_provider_lightspeed.extract.storage import Storage
 from airflow_provider_lightspeed.extract.window import NothingToRead, RunFacts
-from tests.contract.busy_week.check import Checker, Violation
-from tests.contract.busy_week.fate import fate_of, small_world, told
-from tests.contract.busy_week.history import History
-from tests.contract.busy_week.rules import Rule
-from tests.contract.busy_week.shop import RESOURCES, Business
-from tests.contract.busy_week.timeline import Killed, Process, Timeline, WorkerClock
-from tests.contract.busy_week.wire import InProcess, Simulation, Weather, Wire, WornStorage
+from tests.support.busy_week.check import Checker, Violation
+from tests.support.busy_week.fate import fate_of, small_world, told
+from tests.support.busy_week.history import History
+from tests.support.busy_week.rules import Rule
+from tests.support.busy_week.shop import RESOURCES, Business
+from tests.support.busy_week.timeline import Killed, Process, Timeline, WorkerClock
+from tests.support.busy_week.wire import InProcess, Simulation, Weather, Wire, WornStorage
 
 #: A Monday, before any machine's present: files are never older than virtual time says.
 START: Final = datetime(2024, 3, 4, tzinfo=UTC)

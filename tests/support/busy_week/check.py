@@ -9,9 +9,9 @@ from typing import Final
 
 from airflow_provider_lightspeed.extract.storage import Storage
 from airflow_provider_lightspeed.resources.catalog import resource
-from tests.contract.busy_week.history import History
-from tests.contract.busy_week.reading import Json, Reading
-from tests.contract.busy_week.rules import Reach, Rule, Sight, time_of
+from tests.support.busy_week.history import History
+from tests.support.busy_week.reading import Json, Reading
+from tests.support.busy_week.rules import Reach, Rule, Sight, time_of
 
 #: Seconds before a violation whose commits belong to its account, be the key in them or not.
 NEAR: Final = 12 * 3_600.0
