@@ -38,6 +38,7 @@ class AirflowStack:
     :param dags: the DAGs folder.
     :param config: further settings, ``section__key`` to value.
     :param environment: further variables for all processes.
+    :param is_migrated: the database has its tables already (:func:`tools.databases.migrated`).
     :param path: below which the API server is mounted, such as ``/airflow``.
     :param processes: which of them run; for pages the API server is enough.
     :param users: further users of the simple auth manager and their roles; all have the admin's password.
@@ -51,6 +52,7 @@ class AirflowStack:
         port: int | None = None,
         config: Mapping[str, str] | None = None,
         environment: Mapping[str, str] | None = None,
+        is_migrated: bool = False,
         path: str = "",
         processes: tuple[str, ...] = PROCESSES,
         users: Mapping[str, str] | None = None,
@@ -60,6 +62,7 @@ class AirflowStack:
         self.url = f"http://127.0.0.1:{self.port}{path}"
         self.password = secrets.token_urlsafe(12)
         self._names = processes
+        self._is_migrated = is_migrated
         self._users = {USER: "admin", **(users or {})}
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
         self._environment = self._make_environment(dags, config or {}) | dict(environment or {})
@@ -88,8 +91,10 @@ class AirflowStack:
             # SQLite's writers wait for one another, on a busy machine for longer than the default of five seconds.
             "database__sql_alchemy_conn": f"sqlite:///{self.home / 'airflow.db'}?timeout=30",
             "database__load_default_connections": "False",
-            "dag_processor__refresh_interval": "5",
-            "dag_processor__min_file_process_interval": "5",
+            # A new file is found at once, and parsed once: nobody edits DAGs here.
+            "dag_processor__refresh_interval": "1",
+            "dag_processor__bundle_refresh_check_interval": "1",
+            "dag_processor__min_file_process_interval": "3600",
             "logging__base_log_folder": str(self.home / "logs"),
             "scheduler__enable_health_check": "False",
             "scheduler__scheduler_heartbeat_sec": "1",
@@ -122,7 +127,8 @@ class AirflowStack:
         """Create the database, start the processes, and return once all report themselves healthy."""
         self.home.mkdir(parents=True, exist_ok=True)
         (self.home / "passwords.json").write_text(json.dumps(dict.fromkeys(self._users, self.password)))
-        self.run("db", "migrate")
+        if not self._is_migrated:
+            self.run("db", "migrate")
         for name in self._names:
             self._launch(name)
         wait_until("Airflow healthy", self._healthy, timeout=180)

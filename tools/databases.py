@@ -1,19 +1,30 @@
-"""Real metadata databases on loopback for tests and the soak: SQLite, Postgres (a wheel carries it), MariaDB (Debian's)."""
+"""Real metadata databases on loopback for tests and the soak: SQLite, Postgres (a wheel carries it), MariaDB (Debian's).
+
+Airflow's migrations take a quarter of a minute. :func:`migrated` runs them once per database and lock file, keeps the
+files in ``.cache/``, and hands out copies.
+"""
 
 from __future__ import annotations
 
 import contextlib
+import hashlib
+import importlib.metadata
 import importlib.util
 import os
 import shutil
 import subprocess
+import sys
+import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Final
 
+import filelock
+
 from tools.airflow_api import wait_until
 
+ROOT: Final = Path(__file__).parent.parent
 #: Airflow 3 insists on ``mysqlclient``, a C extension; PyMySQL plays its part.
 _MYSQL_SHIM: Final = """
 import sys
@@ -27,9 +38,12 @@ _CONN: Final = "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN"
 
 @contextmanager
 def sqlite(folder: Path) -> Iterator[dict[str, str]]:
-    """Yield the environment that makes Airflow use a SQLite file in ``folder``."""
+    """Yield the environment that makes Airflow use a SQLite file in ``folder``.
+
+    SQLite's writers wait for one another, on a busy machine for longer than the default of five seconds.
+    """
     folder.mkdir(parents=True, exist_ok=True)
-    yield {_CONN: f"sqlite:///{folder / 'airflow.db'}"}
+    yield {_CONN: f"sqlite:///{folder / 'airflow.db'}?timeout=30"}
 
 
 @contextmanager
@@ -49,12 +63,13 @@ def postgres(folder: Path) -> Iterator[dict[str, str]]:
 def mariadb(folder: Path) -> Iterator[dict[str, str]]:
     """Yield the environment that makes Airflow use a MariaDB of its own, reached by a socket file."""
     data, socket, site = folder / "data", folder / "s.sock", folder / "site"
-    site.mkdir(parents=True)
+    site.mkdir(parents=True, exist_ok=True)
     (site / "sitecustomize.py").write_text(_MYSQL_SHIM)
     user = ["--user=root"] if os.getuid() == 0 else []
     common = ["--no-defaults", *user, f"--datadir={data}"]
     install = ["mariadb-install-db", *common, "--auth-root-authentication-method=normal", "--skip-test-db"]
-    subprocess.run(install, check=True, capture_output=True)
+    if not data.exists():
+        subprocess.run(install, check=True, capture_output=True)
     server = subprocess.Popen(
         [_server(), *common, f"--socket={socket}", "--skip-networking", f"--pid-file={folder / 'pid'}"],
         stdout=subprocess.DEVNULL,
@@ -91,6 +106,48 @@ DATABASES: Final[dict[str, Callable[[Path], AbstractContextManager[dict[str, str
     "postgres": postgres,
     "mariadb": mariadb,
 }
+
+
+@contextmanager
+def migrated(kind: str, folder: Path) -> Iterator[dict[str, str]]:
+    """Yield the environment of a database of this kind in ``folder`` that has Airflow's tables."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    # As root, Postgres runs as a user of its own, who must own the copy too.
+    subprocess.run(["cp", "-a", str(_template(kind)), str(folder)], check=True)
+    with DATABASES[kind](folder) as environment:
+        yield environment
+
+
+def _template(kind: str) -> Path:
+    """Return the folder of a migrated database that is not running; make it if there is none yet."""
+    lock = hashlib.sha256((ROOT / "uv.lock").read_bytes()).hexdigest()[:12]
+    version = importlib.metadata.version("apache-airflow")
+    kept = ROOT / ".cache" / "databases" / f"{kind}-airflow-{version}-{lock}"
+    kept.parent.mkdir(parents=True, exist_ok=True)
+    with filelock.FileLock(f"{kept}.lock"):
+        if not kept.exists():
+            with tempfile.TemporaryDirectory(prefix="migrating-", dir=kept.parent) as folder:
+                _migrate(kind, Path(folder))
+                (Path(folder) / kind).rename(kept)
+    return kept
+
+
+def _migrate(kind: str, folder: Path) -> None:
+    with DATABASES[kind](folder / kind) as environment:
+        kept_environment = {name: value for name, value in os.environ.items() if not name.startswith("AIRFLOW")}
+        home = {
+            "AIRFLOW_HOME": str(folder / "home"),
+            "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
+            "AIRFLOW__DATABASE__LOAD_DEFAULT_CONNECTIONS": "False",
+        }
+        command = [sys.executable, "-m", "airflow", "db", "migrate"]
+        done = subprocess.run(
+            command, env={**kept_environment, **home, **environment}, capture_output=True, text=True, check=False
+        )
+    assert done.returncode == 0, done.stderr[-3000:]
+    if (settings := folder / kind / "data" / "postgresql.auto.conf").exists():
+        # Tests kill processes, never the machine: what the operating system has taken is safe.
+        settings.write_text("fsync = off\n")
 
 
 def available() -> list[str]:

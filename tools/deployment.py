@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final, Self
 
-from tools.databases import DATABASES
+from tools.databases import migrated
 
 ROOT: Final = Path(__file__).parents[1]
 STORED: Final = """
@@ -119,8 +119,8 @@ class Deployment:
 @contextmanager
 def deployed(kind: str, folder: Path) -> Iterator[Deployment]:
     """Yield a deployment on a database of this kind (``tools.databases.DATABASES``)."""
-    with DATABASES[kind](folder / kind) as environment:
-        yield Deployment(folder / "home", environment).migrate()
+    with migrated(kind, folder / kind) as environment:
+        yield Deployment(folder / "home", environment)
 
 
 def finish(process: subprocess.Popen[str]) -> tuple[int, str]:
