@@ -60,7 +60,7 @@ test-system-2: .venv-2.11/.ready ## The token ledger on SQLite and Postgres, on 
 	$(PY2) -m pytest tests/integration/test_databases.py -m "not slow" -k "same_moment or killed or form_saved"
 
 test-warehouses: .venv-warehouses/.ready ## The example DAGs of Snowflake, BigQuery and Redshift, with their providers
-	.venv-warehouses/bin/python -m pytest tests/unit/project/test_cloud_dags.py
+	.venv-warehouses/bin/python -m pytest tests/integration/dags/test_cloud_dags.py
 
 test-slow: .venv/.ready ## The tests that take long: more seeds, kills under load, MariaDB, mutations, a deferral under Airflow's own triggerer
 	@sh tools/install_mariadb.sh

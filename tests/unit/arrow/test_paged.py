@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
-from datetime import datetime
 from operator import attrgetter
-from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -14,15 +10,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from airflow_provider_lightspeed.arrow import build
 from airflow_provider_lightspeed.arrow.convert import Lineage, RecordConverter
-from airflow_provider_lightspeed.arrow.lines import LineWriter, Unusual
 from airflow_provider_lightspeed.arrow.paged import PageConverter
 from airflow_provider_lightspeed.arrow.types import Column, Selection, Shape, shape_of
 from airflow_provider_lightspeed.redact import Secret
 from airflow_provider_lightspeed.resources.base import FieldType
 from airflow_provider_lightspeed.resources.catalog import resource, resources
-from airflow_provider_lightspeed.simulator.testing import SimulatorProcess
 from tests.support.fakes import NOON
 
 LINEAGE = Lineage("7", NOON, None, NOON)
@@ -138,29 +131,6 @@ def test_selections_hold_for_pages(pages: list[list[Record]], selection: Selecti
     assert batch.to_pylist() == expected.to_pylist()
 
 
-@settings(max_examples=200, deadline=None)
-@given(
-    st.lists(st.dictionaries(st.sampled_from(["a", "b", "c"]), st.text(max_size=4)), min_size=1, max_size=5),
-    st.integers(1, 3),
-)
-def test_lines_say_what_the_records_said(records: list[dict[str, str]], width: int) -> None:
-    """However few columns there are, every text comes back, and a missing field is null; or the page is unusual."""
-    shape = Shape(
-        tuple(Column(name, FieldType.STRING, (name,)) for name in ("a", "b", "c")[:width]), frozenset({"a", "b", "c"})
-    )
-    writer = LineWriter(shape)
-    try:
-        lines = [writer.write(records), writer.write(records[:1])]
-    except Unusual:
-        texts = [text for record in records for text in record.values()]
-        assert any(character in text for text in texts for character in "\n\r\x1e\x1f\ufeff")
-        return
-    found = writer.read(lines)
-    assert found.rows == len(records) + 1
-    for key in ("a", "b", "c")[:width]:
-        assert found.values(key) == [record.get(key) for record in [*records, records[0]]]
-
-
 class _QuickOnly(PageConverter):
     def convert(self, records: Any) -> pa.RecordBatch:
         raise AssertionError("record by record")
@@ -190,78 +160,3 @@ def test_documented_pages_go_the_quick_way(record: Record) -> None:
     for _ in range(2):
         converter.take([{"saleID": "1", "total": "1", "createTime": "", "SaleLines": ""}, record])
     assert converter.flush().column("saleID").to_pylist() == [1, int(record["saleID"] or 0) or None] * 2
-
-
-@pytest.mark.parametrize("value", [*STRANGERS, *CONTROLS], ids=repr)
-def test_strangers_are_left_to_the_careful_way(value: Any) -> None:
-    """What is no text, or holds one of the characters that lines are made of."""
-    writer = LineWriter(shape_of(resource("Sale")))
-    with pytest.raises(Unusual):
-        writer.write([{"archived": value, "saleID": "1"}])
-
-
-@pytest.mark.parametrize(
-    "record",
-    [
-        {"brandNew": "x"},
-        {"SaleLines": {"SaleLine": [LINE], "note": "x"}},
-        {"SaleLines": {"SaleLine": [LINE, "stray"]}},
-        {"SaleLines": {"SaleLine": "stray"}},
-        {"SaleLines": [LINE]},
-        {"SaleLines": LINE},
-        {"SaleLines": {"SaleLine": {**LINE, "brandNew": "x"}}},
-        {"Shop": [{"name": "x"}]},
-        {"updateTime": "", "brandNew": ""},
-    ],
-    ids=str,
-)
-def test_what_is_not_documented_is_left_to_the_careful_way(record: Record) -> None:
-    """New fields, and containers that hold something else; before and after an ordinary record with as many fields."""
-    shape = shape_of(resource("Sale"), ["SaleLines"])
-    ordinary = {"saleID": "1", "total": "2"}
-    for records in ([record], [ordinary, {"saleID": "1", **record}], [{"saleID": "1", **record}, ordinary]):
-        writer = LineWriter(shape)
-        writer.write([ordinary])
-        with pytest.raises(Unusual):
-            writer.write(records)
-
-
-@pytest.mark.process
-@pytest.mark.parametrize(
-    ("name", "options"),
-    [
-        ("Sale", {"relations": ["SaleLines", "Customer.Contact"]}),
-        ("Sale", {"relations": ["SaleLines", "Customer.Contact"], "relation_layout": "tables"}),
-        ("SaleLine", {"mode": "incremental"}),
-    ],
-    ids=["nested", "tables", "through parents"],
-)
-def test_an_extract_does_not_import_pandas(
-    simulator: SimulatorProcess, tmp_path: Path, name: str, options: dict[str, Any]
-) -> None:
-    """It takes more CPU than thousands of rows, and each task is a process of its own."""
-    order = {
-        "base_url": simulator.base_url,
-        "access_token": simulator.grant()["access_token"],
-        "account_id": simulator.account_id,
-        "folder": str(tmp_path),
-        "attempt": "1",
-        "name": name,
-        "options": options,
-        "most_chains": 2,
-        "store_every": 0.0,
-    }
-    code = "import sys; from tests.support.extract_child import main; main(eval(sys.argv[1])); print('pandas' in sys.modules)"
-    done = subprocess.run([sys.executable, "-c", code, repr(order)], capture_output=True, text=True, check=False)
-    assert done.stdout.endswith("}False\n"), (done.stdout, done.stderr)
-
-
-@pytest.mark.parametrize(
-    "text", ["2026-03-08T01:59:59.999999-05:00", "1969-12-31T23:59:59.5+00:00", "0001-01-01T00:00:00+00:00"]
-)
-def test_moment_is_exact_whatever_class_the_time_is_of(text: str) -> None:
-    """Airflow hands over pendulum's, whose differences are of a class of their own."""
-    pendulum = pytest.importorskip("pendulum")
-    expected = pa.scalar(datetime.fromisoformat(text), pa.timestamp("us", tz="UTC"))
-    assert build.moment(datetime.fromisoformat(text)) == expected
-    assert build.moment(pendulum.parse(text)) == expected

@@ -11,6 +11,7 @@ from airflow_provider_lightspeed.exceptions import InvalidArgument
 from airflow_provider_lightspeed.extract.plan import TRAILING_KEYS, Job, make_plan
 from airflow_provider_lightspeed.extract.slices import BEGINNING
 from airflow_provider_lightspeed.extract.window import Window
+from airflow_provider_lightspeed.redact import Secret
 from tests.support.fakes import NOON
 
 WINDOW = Window(NOON - timedelta(days=1), NOON, moves_watermark=True, origin="test")
@@ -81,3 +82,36 @@ def test_query_names_the_result_and_not_the_window() -> None:
     assert job.query("7") != job.query("8")
     assert job.query("7") != Job.of("Sale").query("7")
     assert "window" not in job.query("7")
+
+
+SALT = Secret("pepper")
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"hash_columns": ["firstName"]}, "hash_salt"),
+        ({"hash_columns": ["firstNam"], "salt": SALT}, "Did you mean 'firstName'"),
+        ({"hash_columns": ["Contact"], "salt": SALT}, "not one value"),
+        ({"exclude_columns": ["Contact.Emails.adress"]}, "Did you mean 'Contact.Emails.address'"),
+    ],
+)
+def test_wrong_names_are_refused_before_anything_is_sent(options: dict[str, Any], words: str) -> None:
+    """A typing error must not write what was to be protected."""
+    with pytest.raises(InvalidArgument, match=words):
+        Job.of("Customer", relations=["Contact"], **options)
+
+
+def test_other_protection_is_another_query() -> None:
+    """Files with and without personal data do not continue each other; the salt itself is not shown."""
+    queries = [
+        Job.of("Customer", **options).query("7")
+        for options in (
+            {},
+            {"exclude_columns": ["firstName"]},
+            {"hash_columns": ["firstName"], "salt": SALT},
+            {"hash_columns": ["firstName"], "salt": Secret("other")},
+        )
+    ]
+    assert len({str(query) for query in queries}) == 4
+    assert "pepper" not in str(queries)

@@ -83,3 +83,20 @@ def test_filters_may_reach_into_loaded_relations() -> None:
     found.check_filters(["Customer.firstName", "completed", "or"], ["Customer"])
     with pytest.raises(InvalidArgument, match="add it to relations"):
         found.check_filters(["Customer.firstName"], [])
+
+
+def test_page_of_the_documentation_is_spelled_as_the_documentation_spells_it() -> None:
+    """By resource, by path, and the one that is neither; all are below the endpoints."""
+    for name, page in {
+        "ItemShop": "ItemShop",
+        "ItemImage": "Item-Image",
+        "InventoryTransferItem": "Inventory-Transfer-TransferItems",
+        "OrderShipment": "OrderShipment",
+        "DisplayTemplateWorkorder": "DisplayTemplate-Workorder",
+        "ReportsAccountingTaxesByDay": "Reports-Accounting-TaxesByDay",
+    }.items():
+        assert resource(name).docs_url == f"https://developers.lightspeedhq.com/retail/endpoints/{page}/"
+    for found in resources():
+        page = found.docs_url.removeprefix("https://developers.lightspeedhq.com/retail/endpoints/").removesuffix("/")
+        assert page.lower() == found.docs.removeprefix("endpoints/")
+        assert page != page.lower()

@@ -14,11 +14,10 @@ from airflow_provider_lightspeed.resources.catalog import resources
 from airflow_provider_lightspeed.warehouse.copy import copy_statement
 from airflow_provider_lightspeed.warehouse.dialects import DIALECTS
 from airflow_provider_lightspeed.warehouse.loads import create, create_staging, load, loaded
-from airflow_provider_lightspeed.warehouse.moved import moved_fields
 from airflow_provider_lightspeed.warehouse.statements import add_columns, current_view, ddl
 from airflow_provider_lightspeed.warehouse.tables import Tables, tables_of
 from tests.support.table_specs import label_tables, report_tables, sale_tables
-from tests.support.warehouses import DuckWarehouse, Read, at
+from tests.support.warehouses import DuckWarehouse, Read
 
 PAYMENTS = tables_of("SalePayment", ["PaymentType"], prefix="my-project.raw.")
 KINDS = {
@@ -142,31 +141,6 @@ def test_moved_fields_parse(dialect: str) -> None:
         assert not isinstance(sqlglot.parse_one(statement, dialect=dialect), exp.Command), statement
 
 
-def test_moved_field_shows_in_the_view() -> None:
-    """What an earlier release kept in ``_extra`` shows in the column; what is no such value is null, as in a new file."""
-    tables = tables_of("Sale", selection=Selection(naming="snake_case", columns=("saleID", "total", "ticketNumber")))
-    warehouse = DuckWarehouse()
-    warehouse.run(create(tables, "duckdb", keeps_history=True))
-    for key, total, extra in (
-        (1, None, '{"total": "11.4860025", "ticketNumber": "220000000001", "SaleLines[0].total": "3"}'),
-        (2, None, '{"total": "eleven", "ticketNumber": "(withheld)"}'),
-        (3, "1.5", '{"total": "1.50000000000001"}'),
-        (4, None, None),
-    ):
-        values = [key, total, extra, at(0)]
-        warehouse.connection.execute(
-            "INSERT INTO sale (sale_id, total, _extra, _account_id, _extracted_at) VALUES (?, ?, ?, '1', ?)", values
-        )
-    warehouse.run(current_view(tables.main, "duckdb", moved=["total", "ticketNumber"]))
-    found = warehouse.rows("SELECT sale_id, total::TEXT, ticket_number FROM sale__current ORDER BY 1")
-    assert found == [
-        (1, "11.4860025000", "220000000001"),
-        (2, None, None),
-        (3, "1.5000000000", None),
-        (4, None, None),
-    ]
-
-
 def test_new_columns_are_added_and_filled() -> None:
     """A table of an earlier release gets the columns it lacks, and what ``_extra`` kept of them."""
     warehouse, spec = DuckWarehouse(), tables_of("Sale").main
@@ -187,13 +161,3 @@ def test_moved_must_be_a_plain_column() -> None:
         current_view(spec, "duckdb", moved=["totall"])
     with pytest.raises(InvalidArgument, match="not one value"):
         current_view(spec, "duckdb", moved=["SaleLines"])
-
-
-def test_moved_fields_of_a_release() -> None:
-    """Those of all releases after the one that wrote the oldest rows."""
-    example = {"0.2.0": {"Sale": ("total",)}, "0.10.0": {"Sale": ("tip",), "Item": ("upc",)}}
-    assert moved_fields("Sale", moved=example) == ("total", "tip")
-    assert moved_fields("Sale", since="0.2.0", moved=example) == ("tip",)
-    assert moved_fields("Item", since="0.9.9", moved=example) == ("upc",)
-    assert moved_fields("Item", since="0.10.0", moved=example) == ()
-    assert moved_fields("Sale") == ()

@@ -11,12 +11,8 @@ import pytest
 pytest.importorskip("airflow")
 
 from airflow_provider_lightspeed.compat import AIRFLOW_V_3_0_PLUS, AssetAlias
-from airflow_provider_lightspeed.links.lightspeed import DatasetLink, LightspeedLink
 from airflow_provider_lightspeed.links.location import Location
-from airflow_provider_lightspeed.operators import lightspeed as module
 from airflow_provider_lightspeed.operators.lightspeed import LightspeedToParquetOperator
-from airflow_provider_lightspeed.provider_info import get_provider_info
-from airflow_provider_lightspeed.resources.catalog import resource, resources
 
 Connect = Callable[..., str]
 Context = Callable[..., dict[str, Any]]
@@ -73,37 +69,3 @@ def module_events() -> Any:
     else:
         from airflow.utils.context import OutletEventAccessors
     return OutletEventAccessors()
-
-
-@pytest.mark.skipif(not AIRFLOW_V_3_0_PLUS, reason="Airflow 2 asks in the webserver: test_buttons_airflow_2.py")
-def test_task_that_failed_shows_the_documentation_only() -> None:
-    """Airflow 3 asks then as well; nothing raises, and a resource that does not exist has no page."""
-    task = operator(Path("/data"))
-    assert [link.get_link(task, ti_key=None) for link in (DatasetLink(), LightspeedLink())] == ["", SALES]
-    assert LightspeedLink().get_link(operator(Path("/data"), resource="Sales"), ti_key=None) == ""
-
-
-def test_links_are_registered_with_the_provider() -> None:
-    """Airflow 2 deserializes no others."""
-    named = {
-        f"{type(link).__module__}.{type(link).__name__}"
-        for link in module.LightspeedToParquetOperator.operator_extra_links
-    }
-    assert named == set(get_provider_info()["extra-links"])
-
-
-def test_page_of_the_documentation_is_spelled_as_the_documentation_spells_it() -> None:
-    """By resource, by path, and the one that is neither; all are below the endpoints."""
-    for name, page in {
-        "ItemShop": "ItemShop",
-        "ItemImage": "Item-Image",
-        "InventoryTransferItem": "Inventory-Transfer-TransferItems",
-        "OrderShipment": "OrderShipment",
-        "DisplayTemplateWorkorder": "DisplayTemplate-Workorder",
-        "ReportsAccountingTaxesByDay": "Reports-Accounting-TaxesByDay",
-    }.items():
-        assert resource(name).docs_url == f"https://developers.lightspeedhq.com/retail/endpoints/{page}/"
-    for found in resources():
-        page = found.docs_url.removeprefix("https://developers.lightspeedhq.com/retail/endpoints/").removesuffix("/")
-        assert page.lower() == found.docs.removeprefix("endpoints/")
-        assert page != page.lower()

@@ -17,7 +17,7 @@ from airflow_provider_lightspeed.cli import main
 from airflow_provider_lightspeed.commands import progress as shown
 from airflow_provider_lightspeed.extract.summary import Progress
 from airflow_provider_lightspeed.simulator.testing import SimulatorProcess
-from tests.unit.cli.test_commands import airflow_main
+from tests.support.commands import airflow_main
 
 Connect = Callable[..., str]
 Capture = pytest.CaptureFixture[str]

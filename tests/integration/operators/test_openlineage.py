@@ -20,11 +20,9 @@ pytest.importorskip("airflow.providers.openlineage")
 
 from airflow.providers.openlineage.extractors.manager import ExtractorManager
 from airflow.providers.openlineage.plugins.adapter import OpenLineageAdapter
-from airflow.providers.openlineage.utils.utils import translate_airflow_asset
 from airflow.utils.state import TaskInstanceState
 from openlineage.client.serde import Serde
 
-from airflow_provider_lightspeed.compat import Asset
 from airflow_provider_lightspeed.operators.lightspeed import LightspeedToParquetOperator
 from airflow_provider_lightspeed.simulator.testing import SimulatorProcess
 
@@ -240,13 +238,6 @@ def test_no_secret_and_no_record_is_told(
         "pepper-of-this-test", simulator.client_secret, ledger["access_token"], ledger["refresh_token"], somebody["lastName"],
     ):  # fmt: skip
         assert secret not in text
-
-
-def test_asset_of_an_account_is_the_same_dataset() -> None:
-    """A task with the asset among its inlets hangs on the same node as the extract's input."""
-    dataset = translate_airflow_asset(Asset(uri="lightspeed://12345/Sale", name="sales"), None)
-    assert dataset is not None
-    assert (dataset.namespace, dataset.name) == ("lightspeed://api.lightspeedapp.com", "12345/Sale")
 
 
 #: What differs from deployment to deployment, and from run to run.

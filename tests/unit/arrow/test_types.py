@@ -12,8 +12,6 @@ import pytest
 
 from airflow_provider_lightspeed.arrow.convert import WITHHELD, Lineage, RecordConverter
 from airflow_provider_lightspeed.arrow.types import Selection
-from airflow_provider_lightspeed.exceptions import InvalidArgument
-from airflow_provider_lightspeed.extract.plan import Job
 from airflow_provider_lightspeed.redact import Secret
 from airflow_provider_lightspeed.resources.catalog import resource
 from tests.support.fakes import NOON
@@ -96,33 +94,3 @@ def test_other_spelling_of_a_hashed_field_is_withheld() -> None:
     assert row["rawResponse"] == digest("first")
     assert "second" not in str(row)
     assert WITHHELD in row["_extra"]
-
-
-@pytest.mark.parametrize(
-    ("options", "words"),
-    [
-        ({"hash_columns": ["firstName"]}, "hash_salt"),
-        ({"hash_columns": ["firstNam"], "salt": SALT}, "Did you mean 'firstName'"),
-        ({"hash_columns": ["Contact"], "salt": SALT}, "not one value"),
-        ({"exclude_columns": ["Contact.Emails.adress"]}, "Did you mean 'Contact.Emails.address'"),
-    ],
-)
-def test_wrong_names_are_refused_before_anything_is_sent(options: dict[str, Any], words: str) -> None:
-    """A typing error must not write what was to be protected."""
-    with pytest.raises(InvalidArgument, match=words):
-        Job.of("Customer", relations=["Contact"], **options)
-
-
-def test_other_protection_is_another_query() -> None:
-    """Files with and without personal data do not continue each other; the salt itself is not shown."""
-    queries = [
-        Job.of("Customer", **options).query("7")
-        for options in (
-            {},
-            {"exclude_columns": ["firstName"]},
-            {"hash_columns": ["firstName"], "salt": SALT},
-            {"hash_columns": ["firstName"], "salt": Secret("other")},
-        )
-    ]
-    assert len({str(query) for query in queries}) == 4
-    assert "pepper" not in str(queries)

@@ -25,7 +25,7 @@ from airflow_provider_lightspeed.exceptions import (
 from airflow_provider_lightspeed.hooks.lightspeed import LightspeedHook
 from airflow_provider_lightspeed.redact import Secret
 from airflow_provider_lightspeed.simulator.testing import SimulatorProcess
-from airflow_provider_lightspeed.tokens.answer import Answer, failure
+from airflow_provider_lightspeed.tokens.answer import failure
 from airflow_provider_lightspeed.tokens.asker import Asker
 from airflow_provider_lightspeed.tokens.refresh import Refresher, default_exchange
 from airflow_provider_lightspeed.tokens.source import DatabaseDesk, LedgerTokenSource
@@ -257,10 +257,3 @@ def test_connection_of_a_secrets_backend_keeps_its_rotated_token_in_the_ledger(
     assert (status("vaulted").source, status("vaulted").attention) == ("LocalFilesystemBackend", ())
     assert connection_ids() == ["vaulted"]
     assert file.read_text() == before
-
-
-@pytest.mark.parametrize("outcome", [found for found in Outcome if found not in (Outcome.REFRESHED, Outcome.FRESH)])
-def test_every_bad_outcome_says_what_to_do_and_where(outcome: Outcome) -> None:
-    """The connection's ID stands in each message."""
-    error = failure("my_shop", Answer(outcome))
-    assert "my_shop" in str(error)

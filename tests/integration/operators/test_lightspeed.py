@@ -202,13 +202,6 @@ def test_path_below_a_file_is_found_out_before_fetching(
     assert simulator.audit("api")["requests"] == []
 
 
-def test_template_fields_cover_what_varies_between_runs() -> None:
-    """Airflow renders these; each exists as an attribute."""
-    made = operator(Path("/data"))
-    assert all(hasattr(made, name) for name in made.template_fields)
-    assert {"resource", "path", "window_start", "window_end"} <= set(made.template_fields)
-
-
 def test_protected_columns_reach_no_file(
     connection: Connect, simulator: SimulatorProcess, context: Context, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -14,7 +14,6 @@ pytest.importorskip("airflow")
 
 from airflow_provider_lightspeed.exceptions import InvalidArgument, LightspeedError
 from airflow_provider_lightspeed.hooks.lightspeed import LightspeedHook
-from airflow_provider_lightspeed.provider_info import CONN_FIELDS
 from airflow_provider_lightspeed.simulator.testing import SimulatorProcess
 
 Connect = Callable[..., str]
@@ -147,10 +146,3 @@ def test_secrets_stay_out_of_the_hooks_repr_and_logs(
     shown = caplog.text + repr(hook) + repr(hook.client) + repr(vars(hook.client))
     for secret in (before, stored("lightspeed_default")["refresh_token"], simulator.client_secret):
         assert secret not in shown
-
-
-def test_form_of_airflow_2_has_the_fields_of_airflow_3() -> None:
-    """One description, two forms."""
-    assert set(LightspeedHook.get_ui_field_behaviour()) == {"hidden_fields", "relabeling", "placeholders"}
-    pytest.importorskip("flask_appbuilder")
-    assert set(LightspeedHook.get_connection_form_widgets()) == set(CONN_FIELDS)

@@ -32,13 +32,3 @@ def test_example_runs_and_finds_what_it_says(connection: Callable[..., str], sim
     assert found["by_shop"].sum() == sum(Decimal(sale["total"]) for sale in week)
     assert len(found["first"]) == 10
     assert found["quantity"] == sum(int(line["unitQuantity"]) for line in simulator.truth("SaleLine"))
-
-
-def test_table_of_methods_is_complete() -> None:
-    """Whatever reads is named; ``~`` and the other operators are tried in tests of the query builder."""
-    from airflow_provider_lightspeed.hooks.lightspeed import LightspeedHook
-
-    text = (DOCS / "hook.md").read_text()
-    public = {name for name in vars(LightspeedHook) if name.startswith("get_")}
-    apart = {"get_conn", "get_connection_form_widgets", "get_ui_field_behaviour"}
-    assert {name for name in public - apart if f"`{name}(" not in text} == set()

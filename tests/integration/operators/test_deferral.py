@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
@@ -111,16 +108,3 @@ def test_short_read_never_defers(
     """It is over before a pause would be worth it."""
     connection()
     assert operator(tmp_path, deferrable=True).execute(context())["rows"] == len(simulator.truth("Sale"))
-
-
-@pytest.mark.process
-def test_deferrable_follows_the_deployment() -> None:
-    """``[operators] default_deferrable`` is the default, as in every other provider."""
-    assert not operator(Path("/data")).deferrable
-    code = (
-        "from airflow_provider_lightspeed.operators.lightspeed import LightspeedToParquetOperator as Operator;"
-        "print(Operator(task_id='extract', resource='Sale', path='/data').deferrable)"
-    )
-    environment = {**os.environ, "AIRFLOW__OPERATORS__DEFAULT_DEFERRABLE": "True"}
-    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
-    assert done.stdout.split()[-1] == "True"

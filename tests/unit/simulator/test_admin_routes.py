@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tests.unit.simulator.conftest import START
+from tests.support.served import START
 
 Serve = Callable[..., Any]
 

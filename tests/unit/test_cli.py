@@ -1,0 +1,30 @@
+"""The table of commands: both parsers, and how commands fail."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from airflow_provider_lightspeed.cli import COMMANDS, main
+from tests.support.commands import airflow_main
+
+pytest.importorskip("airflow")
+
+
+@pytest.mark.parametrize("run", [main, airflow_main])
+def test_both_parsers_know_every_command(run: Callable[[list[str]], None], capsys: pytest.CaptureFixture[str]) -> None:
+    """Airflow 3 shows them under ``airflow lightspeed``; on 2.11 the package's own parser takes the same arguments."""
+    for command in COMMANDS:
+        with pytest.raises(SystemExit) as ended:
+            run([command.name, "--help"])
+        assert ended.value.code == 0
+        shown = capsys.readouterr().out
+        assert all(flag in shown for argument in command.arguments for flag in argument.flags)
+
+
+def test_error_is_one_line_and_status_one(capsys: pytest.CaptureFixture[str]) -> None:
+    """What a person can mend needs no traceback."""
+    with pytest.raises(SystemExit, match=r"^error: resource: 'Sales' is not .*Did you mean 'Sale'"):
+        main(["resources", "Sales"])
+    assert capsys.readouterr().out == ""
