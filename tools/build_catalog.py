@@ -67,7 +67,20 @@ def make_field(owner: str, name: str, facts: Facts, relations: set[str]) -> Fact
     }
     if kind in ("object", "collection") and (name not in relations or (owner, name) in UNASKED):
         made["embedded"] = True
+    source = known_from(facts)
+    if source != "documented":
+        made["source"] = source
+    if facts.get("secret"):
+        made["is_secret"] = True
     return made
+
+
+def known_from(facts: Facts) -> str:
+    """Return where a field is known from: ``documented``, also in samples of the docs, ``recorded``, or ``live``."""
+    source = facts.get("source")
+    if source in ("live", "client"):
+        return "live"
+    return "recorded" if source == "sample" and set(facts["samples_in"]) == {"cassette"} else "documented"
 
 
 def canonical(fields: Facts) -> Facts:
@@ -97,7 +110,9 @@ def make_relation(facts: Facts) -> Facts:
     made = {key: facts[key] for key in ("cardinality", "target", "container_key", "element_key")}
     made["cost"] = facts.get("cost", {}).get("query", 0.0)
     return made | {
-        new: True for old, new in (("single_only", "single_only"), ("fixed", "always_loaded")) if facts.get(old)
+        new: True
+        for old, new in (("single_only", "single_only"), ("fixed", "always_loaded"), ("sparse", "is_sparse"))
+        if facts.get(old)
     }
 
 
@@ -128,6 +143,9 @@ def make_resource(name: str, entry: Facts) -> Facts:
         "scopes": entry["scopes"],
         "deprecated": bool(entry.get("deprecated")),
         "docs": (entry["docs"] or [""])[0].removesuffix(".md"),
+        "variants": entry.get("variants"),
+        "page_size": entry.get("page_size"),
+        "timeout": entry.get("timeout"),
     }
     made |= {"through": THROUGH[name]} if name in THROUGH else {}
     return {key: value for key, value in made.items() if value not in (None, [], {}, False, "") or key == "primary_key"}

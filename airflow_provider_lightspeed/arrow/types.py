@@ -31,6 +31,7 @@ _DEEPEST: Final = 3
 
 _SCALARS: Final = {
     FieldType.INTEGER: pa.int64(),
+    FieldType.QUANTITY: DECIMAL,
     FieldType.MONEY: DECIMAL,
     FieldType.FLOAT: DECIMAL,
     FieldType.STRING: pa.string(),

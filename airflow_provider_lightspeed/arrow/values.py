@@ -116,6 +116,7 @@ def _strings(value: Any, _: Column) -> list[str]:
 
 CONVERTERS: Final[Mapping[FieldType, Callable[[Any, Column], Any]]] = {
     FieldType.INTEGER: _integer,
+    FieldType.QUANTITY: _decimal,
     FieldType.MONEY: _decimal,
     FieldType.FLOAT: _decimal,
     FieldType.STRING: _string,

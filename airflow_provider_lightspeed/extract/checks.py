@@ -28,6 +28,7 @@ def _flag(text: str) -> bool:
 #: Types whose comparison is beyond doubt; how the server compares texts (case, accents, blanks) is not documented.
 _COMPARABLE: Final[Mapping[FieldType, Callable[[str], Any]]] = {
     FieldType.INTEGER: Decimal,
+    FieldType.QUANTITY: Decimal,
     FieldType.MONEY: Decimal,
     FieldType.FLOAT: Decimal,
     FieldType.BOOLEAN: _flag,

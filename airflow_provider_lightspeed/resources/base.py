@@ -14,9 +14,14 @@ DOCS_URL: Final = "https://developers.lightspeedhq.com/retail/endpoints"
 
 
 class FieldType(StrEnum):
-    """What a field holds, by the documentation and the samples."""
+    """What a field holds, by the documentation and the samples.
+
+    A ``quantity`` is an amount of goods: documented as a whole number, but nothing excludes a fraction (section 8 of
+    docs/live.md).
+    """
 
     INTEGER = "integer"
+    QUANTITY = "quantity"
     MONEY = "money"
     FLOAT = "float"
     STRING = "string"
@@ -30,6 +35,22 @@ class FieldType(StrEnum):
 
 
 NESTED: Final = frozenset({FieldType.OBJECT, FieldType.COLLECTION})
+#: Types whose values are decimals.
+DECIMALS: Final = frozenset({FieldType.QUANTITY, FieldType.MONEY, FieldType.FLOAT})
+#: Records in a page at most, and by default.
+PAGE_SIZE: Final = 100
+
+
+class Source(StrEnum):
+    """Where a field is known from: the strongest there is.
+
+    ``documented``: the API's documentation, its samples included. ``recorded``: recorded answers. ``live``: clients of
+    live accounts only.
+    """
+
+    DOCUMENTED = "documented"
+    RECORDED = "recorded"
+    LIVE = "live"
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +62,8 @@ class Field:
     :param embedded: a nested field that arrives without asking for a relation.
     :param aliases: other spellings seen on the wire; they feed the same column.
     :param format: of a date, when it is not ISO 8601.
+    :param references: the entity whose key it holds.
+    :param is_secret: a credential, card data or a number that is worth money: left out unless named (M8 in docs/live.md).
     """
 
     name: str
@@ -51,6 +74,8 @@ class Field:
     aliases: tuple[str, ...] = ()
     format: str | None = None
     references: str | None = None
+    source: Source = Source.DOCUMENTED
+    is_secret: bool = False
 
 
 class Cardinality(StrEnum):
@@ -69,6 +94,7 @@ class Relation:
     :param cost: bucket units on a list request (docs: introduction/relations).
     :param single_only: loaded on reads of one record only.
     :param always_loaded: arrives whether asked for or not.
+    :param is_sparse: most records lack it, so its absence from a page says nothing (C6 in docs/live.md).
     """
 
     name: str
@@ -79,6 +105,7 @@ class Relation:
     cost: float
     single_only: bool = False
     always_loaded: bool = False
+    is_sparse: bool = False
 
 
 class Strategy(StrEnum):
@@ -138,6 +165,9 @@ class Resource:
         the API.
     :param envelope: the key of the records in the answer.
     :param modified_field: the field that moves with every change, or ``None``.
+    :param variants: parameters of the lists that are the resource together; ``({},)``: it is one plain list.
+    :param page_size: records to ask for at a time.
+    :param timeout: seconds to wait for an answer; ``None``: as long as for any other.
     """
 
     name: str
@@ -159,6 +189,9 @@ class Resource:
     scopes: tuple[str, ...] = ()
     deprecated: bool = False
     docs: str = ""
+    variants: tuple[Mapping[str, str], ...] = ({},)
+    page_size: int = PAGE_SIZE
+    timeout: float | None = None
 
     @property
     def docs_url(self) -> str:
@@ -201,7 +234,8 @@ class Resource:
 
         :raises InvalidArgument: unknown field, or the relation is not loaded.
         """
-        own = {name for name, found in self.entity.fields.items() if found.type not in NESTED}
+        scalars = (found for found in self.entity.fields.values() if found.type not in NESTED)
+        own = {name for found in scalars for name in (found.name, *found.aliases)}
         allowed = own | set(self.query_params) | set(self.required_params) | {"or"}
         loaded = set(relations)
         for name in names:

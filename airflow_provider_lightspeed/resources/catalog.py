@@ -18,6 +18,7 @@ from airflow_provider_lightspeed.resources.base import (
     ParentKey,
     Relation,
     Resource,
+    Source,
     Strategy,
     Through,
 )
@@ -43,8 +44,14 @@ def entity(name: str) -> Entity:
 
 
 def _field(name: str, facts: Mapping[str, Any]) -> Field:
-    rest = {key: value for key, value in facts.items() if key not in ("type", "aliases")}
-    return Field(name, FieldType(facts["type"]), aliases=tuple(facts.get("aliases", ())), **rest)
+    rest = {key: value for key, value in facts.items() if key not in ("type", "aliases", "source")}
+    source = Source(facts.get("source", Source.DOCUMENTED))
+    return Field(name, FieldType(facts["type"]), aliases=tuple(facts.get("aliases", ())), source=source, **rest)
+
+
+def entities() -> Iterator[Entity]:
+    """Yield every entity, those that can only be reached through others included, sorted by name."""
+    return map(entity, sorted(_data()["entities"]))
 
 
 @cache
@@ -67,6 +74,7 @@ def resource(name: str) -> Resource:
         relations={key: _relation(key, value) for key, value in facts.pop("relations", {}).items()},
         parents=tuple(ParentKey(**parent) for parent in facts.pop("parents", ())),
         through=Through(**facts.pop("through")) if "through" in facts else None,
+        variants=tuple(facts.pop("variants", ({},))),
         **lists,
         **facts,
     )

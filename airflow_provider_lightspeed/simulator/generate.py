@@ -176,7 +176,7 @@ class Generator:
             return self._nested(spec, number, rng, created, changed, depth)
         if spec.name == view.primary_key:
             return number if spec.type == "integer" else f"{spec.name}_{number}"
-        if spec.type == "integer":
+        if spec.type in ("integer", "quantity"):
             return self._integer(spec, number, rng)
         if spec.type == "money":
             return money(rng.randrange(0, 50_000)) if rng.random() < 0.8 else f"{rng.random() * 100:.7f}"

@@ -81,7 +81,7 @@ def typed(spec: FieldSpec | None, value: Any) -> Any:
     if value is None or spec is None:
         return value
     try:
-        if spec.type in ("integer", "money", "float"):
+        if spec.type in ("integer", "quantity", "money", "float"):
             return Decimal(value)
         if spec.type == "boolean":
             return value if isinstance(value, bool) else {"true": True, "1": True, "false": False, "0": False}[value]

@@ -39,7 +39,14 @@ WIRE_NAMES: Final = {
     ("SaleLine", "SaleAccounts"): "SalesAccounts",
 }
 NESTED: Final = frozenset({"object", "collection", "string_list", "mixed"})
-DEFAULTS: Final[dict[str, Any]] = {"integer": 0, "money": "0", "float": "0", "string": "", "boolean": False}
+DEFAULTS: Final[dict[str, Any]] = {
+    "integer": 0,
+    "quantity": 0,
+    "money": "0",
+    "float": "0",
+    "string": "",
+    "boolean": False,
+}
 
 
 @dataclass(frozen=True, slots=True)

@@ -111,7 +111,7 @@ def _holds(column: Column, value: Any, found: Any) -> bool:
 
 def _meant(kind: FieldType, value: Any) -> Any:
     match kind:
-        case FieldType.INTEGER | FieldType.MONEY | FieldType.FLOAT:
+        case FieldType.INTEGER | FieldType.QUANTITY | FieldType.MONEY | FieldType.FLOAT:
             return Decimal(str(value)) if not isinstance(value, bool) else None
         case FieldType.BOOLEAN:
             return {"true": True, "1": True, "false": False, "0": False}[str(value).lower()]

@@ -14,7 +14,7 @@ import orjson
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from airflow_provider_lightspeed.resources.base import Field, FieldType
+from airflow_provider_lightspeed.resources.base import DECIMALS, Field, FieldType
 from airflow_provider_lightspeed.resources.catalog import resource
 
 Record = dict[str, Any]
@@ -62,7 +62,7 @@ def _typed(field: Field, value: Any) -> Any:
     if value is None:
         return None
     match field.type:
-        case FieldType.MONEY | FieldType.FLOAT:
+        case FieldType.QUANTITY | FieldType.MONEY | FieldType.FLOAT:
             return Decimal(str(value))
         case FieldType.DATETIME:
             return datetime.fromisoformat(value)
@@ -75,7 +75,7 @@ def _plain(field: Field, value: Any) -> Any:
     """Return an extracted value such that equal amounts are equal."""
     if isinstance(value, datetime):
         return value.astimezone(UTC)
-    return Decimal(str(value)) if field.type in (FieldType.MONEY, FieldType.FLOAT) and value is not None else value
+    return Decimal(str(value)) if field.type in DECIMALS and value is not None else value
 
 
 def _normal(value: Any) -> Any:

@@ -11,7 +11,7 @@ from functools import cache
 from operator import itemgetter
 from typing import Any, Final
 
-from airflow_provider_lightspeed.resources.base import FieldType, Strategy
+from airflow_provider_lightspeed.resources.base import DECIMALS, FieldType, Strategy
 from airflow_provider_lightspeed.resources.catalog import resource
 from tests.support.truth import Record, scalar_fields
 
@@ -209,8 +209,7 @@ def _same(value: Any) -> Any:
 
 
 _CONVERTERS: Final[Mapping[FieldType, Callable[[Any], Any]]] = {
-    FieldType.MONEY: Decimal,
-    FieldType.FLOAT: Decimal,
+    **dict.fromkeys(DECIMALS, Decimal),
     FieldType.DATETIME: datetime.fromisoformat,
     FieldType.DATE: date.fromisoformat,
 }
