@@ -17,6 +17,7 @@ import uvicorn
 from airflow_provider_lightspeed.simulator.app import create_app
 from airflow_provider_lightspeed.simulator.clients import OAuthRules
 from airflow_provider_lightspeed.simulator.clock import SimulatorClock
+from airflow_provider_lightspeed.simulator.live import DOCUMENTED, Live
 from airflow_provider_lightspeed.simulator.rotation import OldAccess, Rotation, RotationRules, Siblings
 from airflow_provider_lightspeed.simulator.scopes import parse_scope
 from airflow_provider_lightspeed.simulator.server import announce, base_url, build_server, listen
@@ -42,6 +43,16 @@ def parser() -> argparse.ArgumentParser:
         help="a time with an offset at which the clock stands, moved by POST /_sim/clock only; default it runs with the machine's",
     )
     serve.add_argument("--until-stdin-closes", action="store_true", help="end with the process that started it")
+    serve.add_argument(
+        "--live",
+        type=live,
+        nargs="?",
+        const=Live.parse("all"),
+        default=DOCUMENTED,
+        metavar="SWITCHES",
+        help="behave as the live API does where it differs from its documentation: without a value in all that "
+        "docs/simulator.md lists as on, or the numbers given, such as A1,C1=5 or all,-A12",
+    )
     data = options.add_argument_group("data")
     data.add_argument("--seed", type=int, default=1, help="the same seed makes the same shop and client")
     data.add_argument("--sales", type=int, default=2000)
@@ -65,6 +76,17 @@ def parser() -> argparse.ArgumentParser:
     oauth.add_argument("--auto-approve", action="store_true", help="the consent page answers itself")
     oauth.add_argument("--grant", action="store_true", help="create a grant and print its tokens as well")
     return options
+
+
+def live(text: str) -> Live:
+    """Read the switches of ``--live``.
+
+    :raises ArgumentTypeError: one is unknown, or has a value that it does not take.
+    """
+    try:
+        return Live.parse(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
 
 
 def moment(text: str) -> datetime:
@@ -95,6 +117,7 @@ def settings_of(arguments: argparse.Namespace) -> Settings:
         limits=not arguments.no_limits,
         auto_approve=arguments.auto_approve,
         scope=parse_scope(arguments.scope),
+        live=arguments.live,
     )
 
 

@@ -5,6 +5,7 @@
 ``GET audit``              requests and counters; ``?kind=api`` filters, ``?counters=1`` leaves the requests out
 ``DELETE audit``           start counting anew
 ``GET|POST|DELETE faults`` list, add (one rule or a list, see :class:`~.faults.Fault`), drop all
+``GET|POST live``          the switches that are on; ``{"live": "all,-A12"}`` replaces them, see :class:`~.live.Live`
 ``POST clock``             ``{"advance": seconds}``
 ``GET|POST grants``        list with live token fingerprints; create ``{"scope", "account_id", "employee_id"}``
 ``POST grants/revoke``     ``{"grant_id"}``, or all
@@ -31,6 +32,7 @@ from starlette.routing import Route
 from airflow_provider_lightspeed.simulator.audit import fingerprint
 from airflow_provider_lightspeed.simulator.errors import OAuthError
 from airflow_provider_lightspeed.simulator.faults import Fault
+from airflow_provider_lightspeed.simulator.live import Live
 from airflow_provider_lightspeed.simulator.rotation import Grant, Pair
 from airflow_provider_lightspeed.simulator.scopes import parse_scope
 from airflow_provider_lightspeed.simulator.state import Simulator
@@ -51,6 +53,8 @@ class AdminRoutes:
             ("GET", "faults", self.list_faults),
             ("POST", "faults", self.add_faults),
             ("DELETE", "faults", self.clear_faults),
+            ("GET", "live", self.show_live),
+            ("POST", "live", self.change_live),
             ("POST", "clock", self.advance),
             ("GET", "grants", self.list_grants),
             ("POST", "grants", self.add_grant),
@@ -101,6 +105,15 @@ class AdminRoutes:
         self._sim.faults.clear()
         return []
 
+    def show_live(self, request: Request, body: Any) -> Any:
+        """Return the switches that are on, with their values."""
+        return dict(self._sim.live.values)
+
+    def change_live(self, request: Request, body: Any) -> Any:
+        """Replace the switches that are on."""
+        self._sim.behave(Live.parse(body["live"]))
+        return dict(self._sim.live.values)
+
     def advance(self, request: Request, body: Any) -> Any:
         """Move the clock forward."""
         return {"now": self._sim.clock.advance(float(body["advance"]))}
@@ -142,7 +155,7 @@ class AdminRoutes:
             "account_id": account,
             "access_token": pair.access_token,
             "refresh_token": pair.refresh_token,
-            "expires_in": sim.settings.oauth.token_life,
+            "expires_in": sim.oauth.rules.token_life,
             "scope": " ".join(scope),
         }
 

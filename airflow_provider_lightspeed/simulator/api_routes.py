@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from starlette.requests import Request
 from starlette.responses import Response
 
+from airflow_provider_lightspeed.simulator.answer import Answer
 from airflow_provider_lightspeed.simulator.audit import Entry, fingerprint
 from airflow_provider_lightspeed.simulator.errors import OAuthError
 from airflow_provider_lightspeed.simulator.faults import Action, Fault
@@ -21,12 +22,13 @@ from airflow_provider_lightspeed.simulator.replies import (
     JSON,
     XML,
     api_error_body,
+    json_reply,
     limit_headers,
     oauth_error,
     reply,
     to_xml,
 )
-from airflow_provider_lightspeed.simulator.rotation import Grant
+from airflow_provider_lightspeed.simulator.rotation import ACCESS_REVOKED, Grant
 from airflow_provider_lightspeed.simulator.state import Simulator
 
 _ACCOUNT = re.compile(r"/Account/([^/.]+)")
@@ -49,14 +51,15 @@ class ApiRoutes:
         """Answer any path below ``/API/``. Work is done on arrival, the latency is waited for afterwards."""
         self._sim.in_flight += 1
         try:
-            response = self._answer(request, fault)
-            if self._sim.settings.latency > 0:
-                await asyncio.sleep(self._sim.settings.latency)
+            response, seconds = self._answer(request, fault)
+            if (wait := self._sim.settings.latency + seconds) > 0:
+                await asyncio.sleep(wait)
             return response
         finally:
             self._sim.in_flight -= 1
 
-    def _answer(self, request: Request, fault: Fault | None) -> Response:
+    def _answer(self, request: Request, fault: Fault | None) -> tuple[Response, float]:
+        """Return the response, and the seconds that it takes beyond the latency."""
         now = self._sim.clock.now()
         token = bearer(request)
         try:
@@ -65,35 +68,50 @@ class ApiRoutes:
             grant = self._sim.oauth.authenticate(token, now)
         except OAuthError as error:
             self._record(request, now, fault, error.status, token, outcome=error.error)
-            return oauth_error(error, now)
+            return self._refuse_token(error, now), 0.0
         verdict = self._sim.limits.check(grant.account_id, grant.client_id, now)
         if verdict.refused is not None:
             self._record(request, now, fault, 429, token, level=verdict.level, outcome=verdict.refused.value)
             headers = self._headers(grant) | limit_headers(verdict, None)
-            return reply(429, api_error_body(429, _REFUSALS[verdict.refused]), HTML, now, headers)
-        status, body, cost, rows = self._ask(request, grant, fault, now)
-        verdict = self._sim.limits.charge(grant.account_id, grant.client_id, cost, now)
-        self._record(request, now, fault, status, token, cost=cost, level=verdict.level, rows=rows)
-        content_type = JSON
+            return reply(429, api_error_body(429, _REFUSALS[verdict.refused]), HTML, now, headers), 0.0
+        answer = self._ask(request, grant, fault, now)
+        verdict = self._sim.limits.charge(grant.account_id, grant.client_id, answer.cost, now)
+        self._record(request, now, fault, answer.status, token, cost=answer.cost, level=verdict.level, rows=answer.rows)
+        body, content_type = answer.body, JSON
         if not _wants_json(request):
             body, content_type = to_xml(body), XML
-        elif status >= 400:
+        elif answer.status >= 400:
             content_type = HTML  # recorded: errors come as JSON under this type
-        return reply(status, body, content_type, now, self._headers(grant) | limit_headers(verdict, cost))
+        headers = self._headers(grant) | limit_headers(verdict, answer.cost)
+        return reply(answer.status, body, content_type, now, headers), answer.seconds
 
-    def _ask(self, request: Request, grant: Grant, fault: Fault | None, now: float) -> tuple[int, bytes, float, int]:
-        """Return status, body, cost and number of rows."""
+    def _refuse_token(self, error: OAuthError, now: float) -> Response:
+        """Return the answer to a token that is not good; A1 has three other forms for a revoked one."""
+        form = self._sim.live.values.get("A1")
+        if form is None or error.hint != ACCESS_REVOKED:
+            return oauth_error(error, now)
+        status = int(form[:3])
+        if form.endswith("oauth"):
+            return json_reply(status, error.body(), now)
+        return reply(status, api_error_body(status, ACCESS_REVOKED, error_class=None), JSON, now)
+
+    def _ask(self, request: Request, grant: Grant, fault: Fault | None, now: float) -> Answer:
+        """Return the world's answer, or a refusal that needs no world."""
         path = request.url.path
         if request.method != "GET":
-            return 405, api_error_body(405, "The simulator answers reads only."), 1.0, 0
+            return Answer(405, api_error_body(405, "The simulator answers reads only."), 1.0, 0)
         account = _ACCOUNT.search(path)
         if account and account[1] != grant.account_id:
             message = f"Object of type 'Account' not found with primary ID '{account[1]}'."
-            return 404, api_error_body(404, message), 1.0, 0
+            return Answer(404, api_error_body(404, message), 1.0, 0)
+        self._sim.reads += 1
+        every = self._sim.live.number("A12")
+        if every and self._sim.reads % every == 0:
+            return Answer(400, api_error_body(400, "Please try again later."), 1.0, 0)
         params = _params(request.query_params, fault)
         base_url = f"{request.url.scheme}://{request.headers['host']}"
-        answer = self._sim.world.query(path, params, base_url=base_url, now=datetime.fromtimestamp(now, UTC))
-        return answer.status, answer.body, answer.cost, answer.rows
+        moment = datetime.fromtimestamp(now, UTC)
+        return self._sim.world.query(path, params, base_url=base_url, now=moment, scope=grant.scope)
 
     def _headers(self, grant: Grant) -> dict[str, str]:
         return {

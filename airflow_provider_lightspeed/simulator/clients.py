@@ -23,6 +23,7 @@ class OAuthRules:
 
     :param wrong_secrets: wrong client credentials a minute after which a client is limited; the number is ours, the
         documentation says "many".
+    :param left_out: fields that the answer to a refresh lacks; without ``refresh_token`` the one that was spent stays good.
     """
 
     rotation: RotationRules = field(default_factory=RotationRules)
@@ -31,6 +32,7 @@ class OAuthRules:
     refresh_life: float = 30 * 86_400.0
     refreshes: int = 5
     wrong_secrets: int = 10
+    left_out: frozenset[str] = frozenset()
 
 
 @dataclass(slots=True)

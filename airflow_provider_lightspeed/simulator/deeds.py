@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, Final
 
 from airflow_provider_lightspeed.simulator.books import Books, Draft
 from airflow_provider_lightspeed.simulator.generate import Row, stamp
 from airflow_provider_lightspeed.simulator.render import canonical
 from airflow_provider_lightspeed.simulator.schema import entity, lists
 from airflow_provider_lightspeed.simulator.till import Till, touched
+
+#: What is wiped from a customer that is deleted (B10), and what is left of its contact.
+_PERSONAL: Final = ("firstName", "lastName", "title", "company", "companyRegistrationNumber", "vatNumber")
+_CONTACT: Final = frozenset({"contactID", "noEmail", "noPhone", "noMail", "custom"})
 
 
 class Deeds:
@@ -27,7 +31,10 @@ class Deeds:
     ``unpay``      ``payment``                                  deletes a payment, and touches its sale
     ``move_stock`` ``item``, ``shop``, ``change``               stock and log; the item itself is not touched
     ``update``     ``resource``, ``key``, ``fields``            any record, and its time stamps
-    ``delete``     ``resource``, ``key``                        any record, for good
+    ``delete``     ``resource``, ``key``                        any record, for good; lists keep no trace of it
+    ``delete_customer``  ``customer``                           what ``DELETE Customer`` does: the customer is archived, the
+                                                                personal data of it, of its contact and of its credit
+                                                                account are wiped; notes and custom fields stay
     =============  ===========================================  =====================================================
     """
 
@@ -51,6 +58,7 @@ class Deeds:
             "move_stock": till.move_stock,
             "update": self._update,
             "delete": self._delete,
+            "delete_customer": self._delete_customer,
         }
         if action not in actions:
             msg = f"unknown action {action!r}; known: {', '.join(actions)}"
@@ -87,6 +95,17 @@ class Deeds:
         draft.drop(lists()[resource].store, key)
         return key
 
+    @staticmethod
+    def _delete_customer(draft: Draft, *, customer: int, when: str) -> Row:
+        found = draft.find("Customer", customer)
+        wiped = found | dict.fromkeys(_PERSONAL, "") | {"dob": None, "archived": True, "timeStamp": when}
+        draft.put("Customer", wiped | {"Contact": _wiped_contact(found, when)})
+        if found.get("creditAccountID"):
+            account = draft.find("CreditAccount", found["creditAccountID"])
+            left = {"name": "", "Contact": _wiped_contact(account, when), "timeStamp": when}
+            draft.put("CreditAccount", account | left)
+        return canonical(entity("Customer"), wiped)
+
     def changes(self, after: int = 0) -> list[dict[str, Any]]:
         """Return what was written since the change of that number, in canonical form."""
         return [
@@ -101,6 +120,11 @@ class Deeds:
             }
             for change in self._books.changes(after)
         ]
+
+
+def _wiped_contact(owner: Row, when: str) -> Row:
+    contact: Row = owner.get("Contact") or {}
+    return {name: value for name, value in contact.items() if name in _CONTACT} | {"timeStamp": when}
 
 
 def _moment(text: str | None) -> datetime | None:

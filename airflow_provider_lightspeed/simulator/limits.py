@@ -117,6 +117,7 @@ class RateLimits:
 
     registers: int
     enforced: bool = True
+    _shape: tuple[float, float] | None = None
     _buckets: dict[tuple[str, str], tuple[LeakyBucket, BurstWindow]] = field(default_factory=dict)
 
     def check(self, account_id: str, client_id: str, now: float) -> Verdict:
@@ -142,11 +143,21 @@ class RateLimits:
         """Return the bucket's level at ``now``."""
         return self._of(account_id, client_id)[0].drain(now)
 
+    def resize(self, shape: tuple[float, float] | None) -> None:
+        """Give all buckets a size and a drip rate; None for those of the registers."""
+        self._shape = shape
+        size, drip = self._measures()
+        for bucket, burst in self._buckets.values():
+            bucket.size, bucket.drip, burst.limit = size, drip, burst_limit(size)
+
+    def _measures(self) -> tuple[float, float]:
+        return self._shape or (bucket_size(self.registers), drip_rate(self.registers))
+
     def _of(self, account_id: str, client_id: str) -> tuple[LeakyBucket, BurstWindow]:
         key = (account_id, client_id)
         if key not in self._buckets:
-            size = bucket_size(self.registers)
-            self._buckets[key] = LeakyBucket(size, drip_rate(self.registers)), BurstWindow(burst_limit(size))
+            size, drip = self._measures()
+            self._buckets[key] = LeakyBucket(size, drip), BurstWindow(burst_limit(size))
         return self._buckets[key]
 
     @staticmethod

@@ -17,7 +17,7 @@ import jwt
 
 from airflow_provider_lightspeed.simulator.clients import Client, Code, Consent, OAuthRules, parse_consent
 from airflow_provider_lightspeed.simulator.errors import OAuthError
-from airflow_provider_lightspeed.simulator.rotation import REVOKED, Grant, Pair, Rotation
+from airflow_provider_lightspeed.simulator.rotation import ACCESS_REVOKED, REVOKED, Grant, Pair, Rotation
 
 ISSUER: Final = "https://cloud.lightspeedapp.com"
 _LONG_EXPIRED: Final = 86_400.0
@@ -125,12 +125,14 @@ class AuthorizationServer:
             raise OAuthError.invalid_request("Check the `client_id` parameter")
         needed = "code" if grant_type == "authorization_code" else "refresh_token"
         pair = self._exchange(params, now) if needed == "code" else self._renew(params, now)
-        return {
+        data = {
             "token_type": "Bearer",
             "expires_in": max(0, round(pair.expires_at - now)),
             "access_token": pair.access_token,
             "refresh_token": pair.refresh_token,
         }
+        left_out = self.rules.left_out if needed == "refresh_token" else frozenset()
+        return {name: value for name, value in data.items() if name not in left_out}
 
     def _exchange(self, params: Mapping[str, str], now: float) -> Pair:
         code = self._codes.get(params.get("code", ""))
@@ -221,7 +223,9 @@ class AuthorizationServer:
             "nbf": now,
             "exp": expires_at,
         }
-        pair = Pair(grant, parent, self._signer.sign(claims), self._opaque(), now, expires_at)
+        keeps = parent is not None and "refresh_token" in self.rules.left_out
+        refresh_token = parent.refresh_token if parent is not None and keeps else self._opaque()
+        pair = Pair(grant, parent, self._signer.sign(claims), refresh_token, now, expires_at)
         self._access[pair.access_token] = pair
         self._refresh[pair.refresh_token] = pair
         self.rules.rotation.issued(pair)
@@ -257,7 +261,7 @@ class AuthorizationServer:
         if pair is None:
             raise OAuthError.access_denied("Access token could not be verified")
         if pair.access_dead or pair.grant.revoked or now >= pair.expires_at + _LONG_EXPIRED:
-            raise OAuthError.access_denied("Access token has been revoked")
+            raise OAuthError.access_denied(ACCESS_REVOKED)
         if now >= pair.expires_at:
             raise OAuthError.access_denied("Access token could not be verified")
         return pair

@@ -70,7 +70,7 @@ class OAuthRoutes:
         except OAuthError as error:
             self._record(request, "token", now, fault, error, token=params.get("refresh_token"))
             return oauth_error(error, now)
-        self._record(request, "token", now, fault, token=params.get("refresh_token"), issued=str(data["refresh_token"]))
+        self._record(request, "token", now, fault, token=params.get("refresh_token"), issued=data.get("refresh_token"))
         return json_reply(200, data, now, {"Cache-Control": "no-store"})
 
     async def revoke(self, request: Request, fault: Fault | None) -> Response:

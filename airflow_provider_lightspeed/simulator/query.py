@@ -6,7 +6,7 @@ import base64
 import binascii
 import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal, InvalidOperation
@@ -93,23 +93,16 @@ def typed(spec: FieldSpec | None, value: Any) -> Any:
     return value
 
 
-def parse_condition(listed: ListSpec, loaded: frozenset[str], name: str, text: str) -> Condition:
-    """Read ``name=text``; refuse what the API does not know."""
-    relation, dot, inner = name.rpartition(".")
-    spec: FieldSpec | None
-    if dot:
-        facts = listed.relations.get(relation)
-        if facts is None or "." in relation:
-            raise Refused(f"Unknown field: '{name}'.")
-        if relation not in loaded:
-            raise Refused(f"Relation '{relation}' must be in load_relations to search '{name}'.")
-        spec = entity(facts["target"]).find(inner) if facts["target"] else None
-        if spec is None and name not in listed.query_params:
-            raise Refused(f"Unknown field: '{name}'.")
-    else:
-        spec = listed.entity.find(name)
-        if (spec is None or spec.nested) and name not in listed.query_params:
-            raise Refused(f"Unknown field: '{name}'.")
+def parse_condition(listed: ListSpec, loaded: frozenset[str], name: str, text: str) -> Condition | None:
+    """Read ``name=text``; refuse what the API does not know, or return None for it where the API ignores it (D6)."""
+    relation, _, inner = name.rpartition(".")
+    is_known, spec = _field(listed, relation, inner)
+    if listed.is_refused(name) or (not is_known and "D6" not in listed.live):
+        raise Refused(f"Unknown field: '{name}'.")
+    if not is_known:
+        return None
+    if relation and relation not in loaded:
+        raise Refused(f"Relation '{relation}' must be in load_relations to search '{name}'.")
     operator, operands = _operator(text)
     if operator == "><" and len(operands) != 2:
         raise Refused(f"Operator >< needs two operands: '{name}'.")
@@ -118,6 +111,18 @@ def parse_condition(listed: ListSpec, loaded: frozenset[str], name: str, text: s
     like = operator in ("~", "!~")
     values = tuple(operand if like else typed(spec, operand) for operand in operands)
     return Condition(relation, spec, spec.name if spec else inner, operator, values)
+
+
+def _field(listed: ListSpec, relation: str, inner: str) -> tuple[bool, FieldSpec | None]:
+    """Return whether a list can be searched by a field of its records or of a relation, and the field if it is documented."""
+    if not relation:
+        spec = listed.entity.find(inner)
+        return (spec is not None and not spec.nested) or inner in listed.query_params, spec
+    facts = listed.relations.get(relation)
+    if facts is None or "." in relation:
+        return False, None
+    spec = entity(facts["target"]).find(inner) if facts["target"] else None
+    return spec is not None or f"{relation}.{inner}" in listed.query_params, spec
 
 
 def key_range(listed: ListSpec, filters: Mapping[str, str]) -> tuple[int, int] | None:
@@ -130,7 +135,7 @@ def key_range(listed: ListSpec, filters: Mapping[str, str]) -> tuple[int, int] |
     if name not in filters or spec is None or spec.type != "integer":
         return None
     condition = parse_condition(listed, frozenset(), name, filters[name])
-    if condition.operator not in RANGES or any(value != int(value) for value in condition.values):
+    if condition is None or condition.operator not in RANGES or any(value != int(value) for value in condition.values):
         return None
     first, last = int(condition.values[0]), int(condition.values[-1])
     end = 10**18
@@ -160,7 +165,8 @@ def parse_or(listed: ListSpec, loaded: frozenset[str], text: str) -> list[Condit
         name, equals, value = unquote(part).partition("=")
         if not equals:
             raise Refused(f"Malformed or: '{text}'.")
-        found.append(parse_condition(listed, loaded, name, value))
+        condition = parse_condition(listed, loaded, name, value)
+        found += [condition] if condition else []
     return found
 
 
@@ -169,21 +175,45 @@ def parse_relations(listed: ListSpec, text: str, *, single: bool) -> tuple[str, 
     if listed.display_template:
         return ()
     if text == "all":
-        return tuple(name for name in listed.relations if not name.startswith("CustomFieldValues"))
+        every = tuple(name for name in listed.relations if not name.startswith("CustomFieldValues"))
+        return _admitted(listed, every)
     try:
         names = json.loads(text)
     except ValueError:
         names = None
     if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
         raise Refused("load_relations must be a JSON array of names.")
-    wanted: dict[str, None] = {}
     for name in names:
         facts = listed.relations.get(name)
         if facts is None or (facts.get("single_only") and not single):
+            if "C5" in listed.live or (listed.name == "Account" and "C9" in listed.live):
+                raise _not_allowed(name)
             raise Refused(f"Unknown relation '{name}'. Allowed: {', '.join(listed.relations)}.")
+    wanted: dict[str, None] = {}
+    for name in _admitted(listed, names):
         parts = name.split(".")
         wanted.update(dict.fromkeys(".".join(parts[: depth + 1]) for depth in range(len(parts))))
     return tuple(wanted)
+
+
+def _not_allowed(name: str) -> Refused:
+    return Refused(f"Tried to load one or more relations that are not allowed: {name}")
+
+
+def _admitted(listed: ListSpec, names: Sequence[str]) -> tuple[str, ...]:
+    """Return the relations that are loaded; refuse what the account refuses (C2) and more than the server can take (C1)."""
+    most = listed.live.number("C1")
+    if most is not None and len(names) > most:
+        raise Refused("Internal Server Error", 500)
+    refused = listed.live.relations("C2", listed.name).intersection(names)
+    if refused:
+        raise _not_allowed(", ".join(sorted(refused)))
+    dropped = listed.live.relations("C3", listed.name)
+    return tuple(name for name in names if not _is_within(name, dropped))
+
+
+def _is_within(name: str, relations: frozenset[str]) -> bool:
+    return any(name == relation or name.startswith(f"{relation}.") for relation in relations)
 
 
 def relation_tree(names: tuple[str, ...]) -> dict[str, Any]:

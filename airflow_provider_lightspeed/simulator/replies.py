@@ -55,10 +55,13 @@ def oauth_error(error: OAuthError, now: float) -> Response:
     return json_reply(error.status, error.body(), now, {"Cache-Control": "no-store", **headers})
 
 
-def api_error_body(status: int, message: str, error_class: str = "Exception") -> bytes:
-    """Return an API error as recorded: four strings, slashes escaped."""
-    phrase = HTTPStatus(status).phrase
-    data = {"httpCode": str(status), "httpMessage": phrase, "message": message, "errorClass": error_class}
+def api_error_body(status: int, message: str, error_class: str | None = "Exception") -> bytes:
+    """Return an API error as recorded: strings only, slashes escaped.
+
+    :param error_class: None leaves it out, as newer recordings do.
+    """
+    data = {"httpCode": str(status), "httpMessage": HTTPStatus(status).phrase, "message": message}
+    data |= {"errorClass": error_class} if error_class else {}
     return json.dumps(data).replace("/", "\\/").encode()
 
 

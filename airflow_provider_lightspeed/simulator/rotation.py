@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 REVOKED = "Token has been revoked"
+ACCESS_REVOKED = "Access token has been revoked"
 
 
 class Rotation(StrEnum):

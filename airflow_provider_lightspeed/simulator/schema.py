@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
 from typing import Any, Final
+
+from airflow_provider_lightspeed.simulator.live import DOCUMENTED, Live
 
 _FILE: Final = Path(__file__).parent.parent / "resources" / "catalog.json"
 
@@ -106,6 +108,19 @@ class ListSpec:
     required_params: tuple[str, ...]
     period: bool
     display_template: bool = field(default=False)
+    scopes: tuple[str, ...] = ()
+    live: Live = DOCUMENTED
+
+    def behaving(self, live: Live) -> ListSpec:
+        """Return the list as the live API has it."""
+        names = live.sale_change_time if self.name == "Sale" else None
+        sortable = tuple(names[0] if names and field == names[1] else field for field in self.sortable)
+        return replace(self, live=live, sortable=sortable)
+
+    def is_refused(self, name: str) -> bool:
+        """Tell whether a field is refused under this spelling, though the record has it (B6)."""
+        names = self.live.sale_change_time if self.name == "Sale" else None
+        return names is not None and name == names[1]
 
     @property
     def parents(self) -> tuple[str, ...]:
@@ -173,6 +188,7 @@ def _list(name: str, facts: dict[str, Any]) -> ListSpec:
         required_params=tuple(facts.get("required_params", ())),
         period=facts["strategy"] == "period",
         display_template=name.startswith("DisplayTemplate"),
+        scopes=tuple(facts.get("scopes") or ()),
     )
 
 

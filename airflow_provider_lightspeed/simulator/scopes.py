@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Final
 
 from airflow_provider_lightspeed.simulator.errors import OAuthError
@@ -54,3 +55,15 @@ def parse_scope(text: str) -> tuple[str, ...]:
     if not names:
         raise OAuthError.invalid_scope("")
     return names
+
+
+def may_read(granted: Collection[str], wanted: Collection[str]) -> bool:
+    """Tell whether scopes open a resource for reading.
+
+    :param granted: scopes of the token; ``employee:all`` opens everything, ``employee:x_read`` what ``employee:x`` opens.
+    :param wanted: scopes that the resource's page names; one of them is enough, none means that no page names any. Pages
+        name some that nobody can be granted.
+    """
+    if not wanted or "employee:all" in granted:
+        return True
+    return any(name in granted or f"{name}_read" in granted for name in wanted)

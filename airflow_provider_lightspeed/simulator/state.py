@@ -4,37 +4,20 @@ from __future__ import annotations
 
 import random
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, Protocol
 
+from airflow_provider_lightspeed.simulator.answer import Answer
 from airflow_provider_lightspeed.simulator.audit import Audit
 from airflow_provider_lightspeed.simulator.clients import OAuthRules
 from airflow_provider_lightspeed.simulator.clock import SimulatorClock
 from airflow_provider_lightspeed.simulator.faults import FaultPlan
 from airflow_provider_lightspeed.simulator.jwt_keys import SigningKey
 from airflow_provider_lightspeed.simulator.limits import RateLimits
+from airflow_provider_lightspeed.simulator.live import DOCUMENTED, Live
 from airflow_provider_lightspeed.simulator.oauth import AuthorizationServer
-
-
-class Answer(Protocol):
-    """What the world says to one GET: always JSON, and the cost that follows from the request alone."""
-
-    @property
-    def status(self) -> int:
-        """HTTP status."""
-
-    @property
-    def body(self) -> bytes:
-        """JSON text."""
-
-    @property
-    def cost(self) -> float:
-        """Drips."""
-
-    @property
-    def rows(self) -> int:
-        """Records in the body."""
+from airflow_provider_lightspeed.simulator.rotation import OldAccess, Rotation
 
 
 class World(Protocol):
@@ -52,8 +35,13 @@ class World(Protocol):
     def register_count(self) -> int:
         """Registers of the subscription; they set the rate limits."""
 
-    def query(self, path: str, params: Mapping[str, str], *, base_url: str, now: datetime) -> Answer:
-        """Answer a GET of ``path`` (from ``/API`` on, without the query)."""
+    def behave(self, live: Live) -> None:
+        """Take on the behaviours of the live API that are switched on, and drop the others."""
+
+    def query(
+        self, path: str, params: Mapping[str, str], *, base_url: str, now: datetime, scope: Sequence[str]
+    ) -> Answer:
+        """Answer a GET of ``path`` (from ``/API`` on, without the query) for a caller with these scopes."""
 
     def rows(self, name: str, *, now: datetime | None = None) -> Sequence[Any]:
         """Return all records of a resource in their canonical form, as they show at ``now``."""
@@ -78,6 +66,7 @@ class Settings:
     :param limits: False switches both rate limiters off.
     :param auto_approve: the consent page answers itself.
     :param scope: of grants made without a consent page.
+    :param live: behaviours of the live API that the documentation does not have.
     """
 
     seed: int = 1
@@ -89,6 +78,7 @@ class Settings:
     limits: bool = True
     auto_approve: bool = False
     scope: tuple[str, ...] = ("employee:all",)
+    live: Live = DOCUMENTED
 
 
 class Simulator:
@@ -109,8 +99,39 @@ class Simulator:
         self.faults = FaultPlan(random.Random(settings.seed).random)
         self.audit = Audit()
         self.in_flight = 0
+        self.reads = 0
         named = random.Random(f"client {settings.seed}")
         made_id, made_secret = named.randbytes(32).hex(), named.randbytes(32).hex()
         self.client = self.oauth.register(
             settings.client_id or made_id, settings.client_secret or made_secret, settings.redirect_uri
         )
+        self.live = DOCUMENTED
+        self.behave(settings.live)
+
+    def behave(self, live: Live) -> None:
+        """Take on the behaviours of the live API that are switched on, and drop the others.
+
+        Tokens that were issued before keep their life.
+        """
+        self.live = live
+        self.world.behave(live)
+        self.oauth.rules = _live_rules(self.settings.oauth, live)
+        self.limits.resize(live.bucket)
+
+
+def _live_rules(rules: OAuthRules, live: Live) -> OAuthRules:
+    """Return the rules of the OAuth server with the switches A1, A4, A5, A8 and A10 applied."""
+    rotation = rules.rotation
+    if "A1" in live or "A4" in live:
+        rotation = replace(rotation, old_access=OldAccess.DIE)
+    if "A10" in live:
+        rotation = replace(rotation, rotation=Rotation.SAME_TOKEN)
+    life = live.number("A5")
+    is_default = rules.token_life == OAuthRules().token_life
+    left_out = {"both": {"refresh_token", "expires_in"}}.get(live.values.get("A8", ""), live.names("A8"))
+    return replace(
+        rules,
+        rotation=rotation,
+        token_life=float(life) if life and is_default else rules.token_life,
+        left_out=frozenset(left_out),
+    )

@@ -139,6 +139,11 @@ class SimulatorProcess:
         """Drop all fault rules."""
         self.call("DELETE", "faults")
 
+    def live(self, switches: str) -> dict[str, str]:
+        """Replace the behaviours of the live API that are on, such as ``"all,-A12"`` or ``"none"``; return them."""
+        values: dict[str, str] = self.call("POST", "live", {"live": switches})
+        return values
+
     def advance(self, seconds: float) -> float:
         """Move the simulator's clock forward; return its time in epoch seconds."""
         return float(self.call("POST", "clock", {"advance": seconds})["now"])

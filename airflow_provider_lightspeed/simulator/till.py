@@ -31,6 +31,7 @@ class Till:
 
     def __init__(self, plan: Plan, stores: dict[str, list[Row]]) -> None:
         self._plan = plan
+        self.is_camel_case = False
         self._rng = random.Random(f"{plan.seed} till")
         self._registers = stores["Register"]
         self._employees = len(stores["Employee"])
@@ -128,7 +129,7 @@ class Till:
             "inventoryLogID": self._next_key("InventoryLog"),
             "qohChange": change,
             "costChange": "0",
-            "reason": reason,
+            "reason": self.reason(reason),
             "createTime": when,
             "automated": True,
             "itemID": about["itemID"],
@@ -154,6 +155,11 @@ class Till:
                 "tipAmount": money(rng.choice((0, 0, 0, 100, 250))),
             }
             put("SalePayment", payment)
+
+    def reason(self, name: str) -> str:
+        """Return a reason of the log as it is written: PascalCase in the documentation, camelCase live (K2)."""
+        first = name[:1].lower() if self.is_camel_case else name[:1].upper()
+        return first + name[1:]
 
     def _next_key(self, store: str) -> int:
         """Return a key that no row has had, the last one included if it has been deleted since."""

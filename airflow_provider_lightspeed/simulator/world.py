@@ -4,42 +4,44 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final
 
 import orjson
 
 from airflow_provider_lightspeed.simulator import query as queries
+from airflow_provider_lightspeed.simulator.answer import Answer
 from airflow_provider_lightspeed.simulator.books import Books
 from airflow_provider_lightspeed.simulator.deeds import Deeds
 from airflow_provider_lightspeed.simulator.generate import Generator, Plan, Row
+from airflow_provider_lightspeed.simulator.live import DOCUMENTED, Live
 from airflow_provider_lightspeed.simulator.paging import SortedList, limit_of, link, sort_of, sorted_list, span
-from airflow_provider_lightspeed.simulator.query import Condition, Refused, typed
+from airflow_provider_lightspeed.simulator.query import Condition, Refused
 from airflow_provider_lightspeed.simulator.render import canonical, one_or_many, record, with_relations
 from airflow_provider_lightspeed.simulator.replies import api_error_body
 from airflow_provider_lightspeed.simulator.reports import REPORTS
 from airflow_provider_lightspeed.simulator.retail import names, stock, trade
 from airflow_provider_lightspeed.simulator.schema import ListSpec, always_inside, entity, lists, store_of, stores
+from airflow_provider_lightspeed.simulator.scopes import may_read
 from airflow_provider_lightspeed.simulator.till import Till
 
 #: Lists that the documentation shows without ``@attributes``.
 BARE: Final = frozenset({"CurrencyRate", "Option", "Locale"})
 #: Lists that the documentation shows with a count.
 COUNTED: Final = frozenset({"CatalogSearch", "Image", "ItemImage", "ItemMatrixImage"})
+#: Old names of time zones that shops still have (G2).
+ZONES: Final = {
+    "America/New_York": "US/Eastern",
+    "America/Chicago": "US/Central",
+    "America/Denver": "US/Mountain",
+    "America/Los_Angeles": "US/Pacific",
+}
 _KEPT_RESULTS: Final = 24
+_SHIPMENTS: Final = 50
+_FORBIDDEN: Final = "You do not have permission to access this resource"
+_SPECIAL: Final = frozenset({"itemCode", "template", "copies", "all_labels", "catalogVendorID", "giftCard"})
 _MANY_KEYS: Final = {"ItemComponents": "assemblyItemID", "WithdrawalPayments": "creditAccountID"}
 _FLAGS: Final = {"Layaways": "isLayaway", "SpecialOrders": "isSpecialOrder", "Workorders": "isWorkorder"}
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """Status, JSON body, cost in drips, records in the body."""
-
-    status: int
-    body: bytes
-    cost: float
-    rows: int
 
 
 class World:
@@ -48,10 +50,10 @@ class World:
     def __init__(self, plan: Plan, made: dict[str, list[Row]]) -> None:
         self._plan = plan
         self._stores = made
-        self._lists = lists()
         self._books = Books(made)
-        self._deeds = Deeds(self._books, Till(plan, made))
-        self._forget()
+        self._till = Till(plan, made)
+        self._deeds = Deeds(self._books, self._till)
+        self.behave(DOCUMENTED)
 
     @classmethod
     def generate(
@@ -94,6 +96,19 @@ class World:
     def register_count(self) -> int:
         """Registers of the subscription."""
         return self._plan.registers
+
+    def behave(self, live: Live) -> None:
+        """Take on the behaviours of the live API that are switched on, and drop the others."""
+        self._live = live
+        self._lists = {name: listed.behaving(live) for name, listed in lists().items()}
+        self._empty = live.names("C6")
+        zones = {old: alias if "G2" in live else zone for zone, alias in ZONES.items() for old in (zone, alias)}
+        for shop in self._stores["Shop"]:
+            shop["timeZone"] = zones.get(shop["timeZone"], shop["timeZone"])
+        self._till.is_camel_case = "K2" in live
+        for entry in self._stores["InventoryLog"]:
+            entry["reason"] = self._till.reason(entry["reason"])
+        self._forget()
 
     def _settle(self, now: datetime) -> None:
         """Show what was written before and shows by now."""
@@ -140,18 +155,33 @@ class World:
             ]
         return self._stores.get(listed.store, [])
 
-    def query(self, path: str, params: Mapping[str, str], *, base_url: str, now: datetime) -> Answer:
-        """Answer a GET of ``path``."""
+    def query(
+        self,
+        path: str,
+        params: Mapping[str, str],
+        *,
+        base_url: str,
+        now: datetime,
+        scope: Sequence[str] = ("employee:all",),
+    ) -> Answer:
+        """Answer a GET of ``path``.
+
+        :param scope: of the caller's token.
+        """
         self._settle(now)
         for listed in self._lists.values():
             match = listed.pattern.fullmatch(path)
             if match:
+                if not may_read(scope, listed.scopes) or listed.name in self._live.names("A2"):
+                    return Answer(403, api_error_body(403, _FORBIDDEN), 1.0, 0)
                 return self._answer(listed, match.groupdict(), dict(params), f"{base_url}{path}")
         return Answer(404, api_error_body(404, f"No such endpoint: {path}"), 1.0, 0)
 
     def _answer(self, listed: ListSpec, parents: dict[str, str], params: dict[str, str], url: str) -> Answer:
         key = parents.pop("_id", None)
         cost = 1.0
+        if listed.name == "Account" and "C9" in self._live:
+            params = {name: text for name, text in params.items() if name not in ("limit", "sort", "after", "before")}
         try:
             relations = queries.parse_relations(listed, params.get("load_relations", "[]"), single=key is not None)
             ors = queries.parse_or(listed, frozenset(relations), params["or"]) if "or" in params else []
@@ -203,7 +233,8 @@ class World:
                 body["@attributes"]["count"] = str(len(result.rows))
         if shown:
             body[listed.envelope] = one_or_many(shown)
-        return Answer(200, orjson.dumps(body), cost, len(shown))
+        seconds = self._live.shipment_seconds if listed.name == "Shipment" and limit > _SHIPMENTS else 0.0
+        return Answer(200, orjson.dumps(body), cost, len(shown), seconds)
 
     def _show(self, listed: ListSpec, row: Row, relations: tuple[str, ...]) -> dict[str, Any]:
         wanted = tuple(
@@ -217,12 +248,16 @@ class World:
                 one = {"cardinality": "one", "target": spec.target}
                 found = self._resolve(listed.store, row, spec.name, one)
                 wire |= {spec.wire: record(entity(spec.target), found)} if found else {}
+        if names := self._live.sale_change_time if listed.name == "Sale" else None:
+            wire[names[0]] = wire.pop(names[1], wire.get(names[0]))
         if listed.name == "Account":
             wire["link"] = {"@attributes": {"href": f"/API/V3/Account/{self.account_id}"}}
         return wire
 
     def _resolve(self, store: str, row: Mapping[str, Any], name: str, facts: Mapping[str, Any]) -> Any:
         """Find what a relation of a record leads to."""
+        if f"{store}.{name}" in self._empty and (store != "CreditAccount" or row.get("giftCard")):
+            return None
         inside = row.get(name) or row.get(facts.get("container_key", name))
         if inside and not isinstance(inside, str):
             return inside["tag"] if name == "Tags" else inside
@@ -314,15 +349,16 @@ class World:
         archived = params.get("archived", "false")
         if archived not in ("true", "false", "only", "1", "0"):
             raise Refused(f"Invalid value for archived: '{archived}'.")
-        if listed.archived and archived not in ("true", "1"):
+        ignores_archived = listed.name == "Sale" and "B1" in self._live
+        if listed.archived and archived not in ("true", "1") and not ignores_archived:
             rows = [row for row in rows if bool(row.get("archived", False)) is (archived == "only")]
         if listed.period:
             first, last = filters.pop("startDate")[:10], filters.pop("endDate")[:10]
             rows = [row for row in rows if first <= row["date"] <= last]
-        special = _special(filters)
+        special = _special(listed, filters)
         rows = [row for row in rows if special(row)]
         conditions = [queries.parse_condition(listed, loaded, name, text) for name, text in filters.items()]
-        for condition in conditions:
+        for condition in filter(None, conditions):
             rows = [row for row in rows if self._holds(listed, row, condition)]
         return (
             [row for row in rows if any(self._holds(listed, row, condition) for condition in ors)]
@@ -362,16 +398,16 @@ def _sample(rows: list[Row] | None) -> Row:
     return rows[0] if rows else {}
 
 
-def _special(filters: dict[str, str]) -> Callable[[Row], bool]:
+def _special(listed: ListSpec, filters: dict[str, str]) -> Callable[[Row], bool]:
     """Take the parameters out that are no filters of a field."""
-    code = filters.pop("itemCode", None)
-    for name in ("template", "copies", "all_labels", "catalogVendorID"):
-        filters.pop(name, None)
-    gift = filters.pop("giftCard", None)
+    own = {name: filters.pop(name) for name in _SPECIAL & listed.query_params & filters.keys()}
+    code = own.get("itemCode")
+    hides_gift_cards = listed.name == "CreditAccount" and "B4" in listed.live
+    gift = own.get("giftCard", "false" if hides_gift_cards else None)
 
     def admits(row: Row) -> bool:
         if code is not None and code not in (str(row.get("itemID")), row.get("upc"), row.get("ean")):
             return False
-        return gift is None or typed(None, row.get("giftCard", False)) is (gift == "true")
+        return gift is None or bool(row.get("giftCard", False)) is (gift == "true")
 
     return admits

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -14,23 +14,15 @@ from typing import Any
 import requests
 from starlette.testclient import TestClient
 
+from airflow_provider_lightspeed.simulator.answer import Answer
 from airflow_provider_lightspeed.simulator.app import create_app
 from airflow_provider_lightspeed.simulator.clock import SimulatorClock
+from airflow_provider_lightspeed.simulator.live import Live
 from airflow_provider_lightspeed.simulator.server import base_url, build_server, listen
 from airflow_provider_lightspeed.simulator.state import Settings, Simulator
 
 START = 1_800_000_000.0
 ORIGIN = "http://127.0.0.1:8765"
-
-
-@dataclass(frozen=True, slots=True)
-class FakeAnswer:
-    """What the fake world says."""
-
-    status: int
-    body: bytes
-    cost: float
-    rows: int
 
 
 @dataclass(slots=True)
@@ -45,11 +37,16 @@ class FakeWorld:
     asked: list[tuple[str, dict[str, str], str, datetime]] = field(default_factory=list)
     done: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
 
-    def query(self, path: str, params: Mapping[str, str], *, base_url: str, now: datetime) -> FakeAnswer:
+    def behave(self, live: Live) -> None:
+        """Behave as ever."""
+
+    def query(
+        self, path: str, params: Mapping[str, str], *, base_url: str, now: datetime, scope: Sequence[str]
+    ) -> Answer:
         """Return one sale."""
         self.asked.append((path, dict(params), base_url, now))
         body = {"@attributes": {"next": "", "previous": ""}, "Sale": {"saleID": "1", "total": "9.50"}}
-        return FakeAnswer(self.status, json.dumps(body).encode(), self.cost, 1)
+        return Answer(self.status, json.dumps(body).encode(), self.cost, 1)
 
     def rows(self, name: str, *, now: datetime | None = None) -> list[dict[str, Any]]:
         """Return one row that names the resource."""

@@ -13,7 +13,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airflow_provider_lightspeed.simulator.world import Answer, World
+from airflow_provider_lightspeed.simulator.answer import Answer
+from airflow_provider_lightspeed.simulator.world import World
 
 NOW = datetime(2026, 6, 1, 12, tzinfo=UTC)
 SALES = 230
