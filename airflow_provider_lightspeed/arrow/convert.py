@@ -21,6 +21,7 @@ import pyarrow as pa
 
 from airflow_provider_lightspeed.arrow import build
 from airflow_provider_lightspeed.arrow.casts import TEXTS, cast
+from airflow_provider_lightspeed.arrow.secrets import WITHHELD, without_secrets
 from airflow_provider_lightspeed.arrow.types import Column, Selection, Shape, schema_of, shape_of
 from airflow_provider_lightspeed.arrow.values import CONVERTERS, Misfit, raw_text
 from airflow_provider_lightspeed.redact import Secret
@@ -34,8 +35,6 @@ Read = Callable[[str], list[Any]]
 
 #: The reason for a field in ``_extra`` that has no column.
 UNKNOWN: Final = "not in the catalog"
-#: Stands in ``_extra`` for a value that may show what is excluded or hashed.
-WITHHELD: Final = "(withheld)"
 TOP: Final[Where] = lambda row: (row, "")  # noqa: E731 - a constant of a type that has a name
 
 
@@ -79,7 +78,6 @@ class RecordConverter:
         keep_unknown: bool = True,
     ) -> None:
         self._shape = shape_of(resource, relations, selection)
-        self._selection = selection
         self._salt = salt
         self._keep_unknown = keep_unknown
         self._lineage = lineage
@@ -133,8 +131,11 @@ class RecordConverter:
         plain = "".join(part.partition("[")[0] + "." for part in path.split("."))[:-1]
         self.report[plain, reason] += 1
         if reason != UNKNOWN or self._keep_unknown:
-            # What is excluded or hashed must not come back as raw text.
-            self._extras.setdefault(row, {})[path] = WITHHELD if self._selection.withholds(plain) else value
+            # What is excluded, hashed or secret must not come back as raw text.
+            withheld = self._shape.withholds(plain)
+            self._extras.setdefault(row, {})[path] = (
+                WITHHELD if withheld else without_secrets(plain.rpartition(".")[2], value)
+            )
 
     def _values(self, column: Column, read: Read, where: Where) -> list[Any]:
         key, *others = column.keys

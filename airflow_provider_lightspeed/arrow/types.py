@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Final
@@ -54,6 +54,7 @@ class Column:
     :param is_hashed: it holds salted hashes of its values, whatever their type.
     :param references: the entity whose key it holds.
     :param relation: the relation that it is, such as ``Customer.Contact``, and what that leads to: ``many Contact``.
+    :param is_secret: it is left out unless it is named.
     """
 
     name: str
@@ -65,6 +66,7 @@ class Column:
     is_hashed: bool = False
     references: str | None = None
     relation: tuple[str, str] | None = None
+    is_secret: bool = False
 
     @property
     def about(self) -> str:
@@ -103,8 +105,11 @@ class Column:
 class Selection:
     """Which columns are written, and how. Names of nested columns are dotted: ``Contact.mobile``.
 
-    :param columns: the top-level columns to keep; ``None``: all.
-    :param excluded: columns that are left out, with what is inside.
+    A field that the API spells in two ways can be named by either. Secret fields are left out unless ``columns`` or
+    ``hashed`` name them.
+
+    :param columns: the top-level columns to keep, and secret fields at any depth; ``None``: all that is not secret.
+    :param excluded: columns that are left out, with what is inside; a nested column that loses all fields is left out.
     :param hashed: columns whose values are replaced by salted hashes.
     :param naming: ``source`` for the API's names, ``snake_case``; the other arguments use the API's names.
     """
@@ -114,13 +119,6 @@ class Selection:
     hashed: tuple[str, ...] = ()
     naming: str = "source"
 
-    def withholds(self, path: str) -> bool:
-        """Tell whether the wire's own value at a path may show what is excluded or hashed there, above or below it."""
-        return any(
-            path == name or path.startswith(f"{name}.") or name.startswith(f"{path}.")
-            for name in (*self.excluded, *self.hashed)
-        )
-
 
 @dataclass(frozen=True)
 class Shape:
@@ -128,11 +126,17 @@ class Shape:
 
     :param known: every key of a record that has a place, be it in a column that was not chosen.
     :param key: the primary key's column; ``None`` if the kind has none, or it was not chosen.
+    :param withheld: paths of fields that are excluded, hashed or secret.
     """
 
     columns: tuple[Column, ...]
     known: frozenset[str] = field(default_factory=frozenset)
     key: str | None = None
+    withheld: tuple[str, ...] = ()
+
+    def withholds(self, path: str) -> bool:
+        """Tell whether the wire's own value at a path may show what is withheld there, above or below it."""
+        return any(path == name or path.startswith(f"{name}.") or name.startswith(f"{path}.") for name in self.withheld)
 
     @cached_property
     def texts(self) -> pa.DataType:
@@ -159,14 +163,7 @@ def shape_of(resource: Resource, relations: Sequence[str] = (), selection: Selec
     shape = _shape(resource, resource.entity.name, "", loaded, ())
     if resource.primary_key != shape.key:
         shape = replace(shape, key=resource.primary_key)
-    if selection.columns is not None:
-        names = [column.name for column in shape.columns]
-        for name in selection.columns:
-            if name not in names:
-                raise unknown("columns", name, names, what=f"column of {resource.name}", hint=_HINT)
-        shape = _of(shape, (column for column in shape.columns if column.name in selection.columns))
-    if selection.excluded or selection.hashed:
-        shape = _selected(resource, shape, selection)
+    shape = _selected(resource, shape, selection)
     if selection.naming not in NAMINGS:
         raise unknown("column_naming", selection.naming, tuple(NAMINGS))
     return _renamed(shape, NAMINGS[selection.naming]) if selection.naming != "source" else shape
@@ -186,7 +183,7 @@ def _of(shape: Shape, columns: Iterable[Column]) -> Shape:
     """Return a shape with other columns, its key if it is still among them."""
     found = tuple(columns)
     key = shape.key if any(column.name == shape.key for column in found) else None
-    return Shape(found, shape.known, key)
+    return Shape(found, shape.known, key, shape.withheld)
 
 
 def _renamed(shape: Shape, name: Callable[[str], str]) -> Shape:
@@ -194,43 +191,66 @@ def _renamed(shape: Shape, name: Callable[[str], str]) -> Shape:
         replace(column, name=name(column.name), shape=_renamed(column.shape, name) if column.shape else None)
         for column in shape.columns
     )
-    return Shape(columns, shape.known, name(shape.key) if shape.key else None)
+    return Shape(columns, shape.known, name(shape.key) if shape.key else None, shape.withheld)
 
 
 _HINT: Final = "A relation's column exists once it is named in relations."
 
 
 def _selected(resource: Resource, shape: Shape, selection: Selection) -> Shape:
-    found = dict(_paths(shape, ""))
-    for argument, names in (("exclude_columns", selection.excluded), ("hash_columns", selection.hashed)):
-        for name in names:
-            if name not in found:
-                raise unknown(argument, name, found, what=f"column of {resource.name}", hint=_HINT)
-    for name in selection.hashed:
-        if not found[name].is_text:
+    """Return the shape less what the selection leaves out, secrets that it does not name included."""
+    found = dict(_paths(shape, "", ""))
+    chosen = {name: path for name, (path, column) in found.items() if column.is_secret or "." not in name}
+    columns = _named(resource, "columns", selection.columns or (), chosen)
+    secrets = {path for path, column in found.values() if column.is_secret} - set(columns)
+    if selection.columns is not None:
+        tops = {path.partition(".")[0] for path in columns}
+        shape = _of(shape, (column for column in shape.columns if column.name in tops))
+        found = dict(_paths(shape, "", ""))
+    paths = {name: path for name, (path, _) in found.items()}
+    excluded = _named(resource, "exclude_columns", selection.excluded, paths)
+    hashed = _named(resource, "hash_columns", selection.hashed, paths)
+    for name in hashed:
+        if not found[name][1].is_text:
             inner = [path for path in found if path.startswith(f"{name}.")]
             msg = f"hash_columns: {name!r} is not one value; name its fields, such as {inner[0] if inner else name!r}"
             raise InvalidArgument(msg, field="hash_columns", found=name, allowed=inner)
-
-    def select(inner: Shape, prefix: str) -> Shape:
-        columns = []
-        for column in inner.columns:
-            path = prefix + column.name
-            if path in selection.excluded:
-                continue
-            if column.shape is not None:
-                column = replace(column, shape=select(column.shape, f"{path}."))  # noqa: PLW2901 - the same column, less
-            columns.append(replace(column, is_hashed=True) if path in selection.hashed else column)
-        return _of(inner, columns)
-
-    return select(shape, "")
+    secrets -= {*hashed}
+    withheld = (*dict.fromkeys((*excluded, *hashed, *sorted(secrets))),)
+    return replace(_without(shape, {*excluded, *secrets}, frozenset(hashed)), withheld=withheld)
 
 
-def _paths(shape: Shape, prefix: str) -> Iterator[tuple[str, Column]]:
+def _named(resource: Resource, argument: str, names: Iterable[str], paths: Mapping[str, str]) -> tuple[str, ...]:
+    """Return the paths of the columns that an argument names, in the catalog's spelling."""
+    for name in names:
+        if name not in paths:
+            raise unknown(argument, name, paths, what=f"column of {resource.name}", hint=_HINT)
+    return tuple(paths[name] for name in names)
+
+
+def _without(shape: Shape, excluded: Collection[str], hashed: Collection[str], prefix: str = "") -> Shape:
+    """Return the shape without excluded columns and without nested columns that have no field left."""
+    columns = []
     for column in shape.columns:
-        yield prefix + column.name, column
+        path = prefix + column.name
+        if path in excluded:
+            continue
         if column.shape is not None:
-            yield from _paths(column.shape, f"{prefix}{column.name}.")
+            column = replace(column, shape=_without(column.shape, excluded, hashed, f"{path}."))  # noqa: PLW2901 - the same column, less
+            if not (column.shape and column.shape.columns):
+                continue
+        columns.append(replace(column, is_hashed=True) if path in hashed else column)
+    return _of(shape, columns)
+
+
+def _paths(shape: Shape, spelled: str, prefix: str) -> Iterator[tuple[str, tuple[str, Column]]]:
+    """Yield every column with its path: first in the spelling of the catalog, then in others."""
+    for column in shape.columns:
+        path = prefix + column.name
+        for key in dict.fromkeys((column.name, *column.keys)):
+            yield spelled + key, (path, column)
+            if column.shape is not None:
+                yield from _paths(column.shape, f"{spelled}{key}.", f"{path}.")
 
 
 def _shape(resource: Resource, name: str, prefix: str, loaded: Sequence[str], above: tuple[str, ...]) -> Shape:
@@ -251,7 +271,14 @@ def _shape(resource: Resource, name: str, prefix: str, loaded: Sequence[str], ab
                 columns.append(_nested(resource, found, f"{prefix}{key}.", loaded, (*above, name)))
         else:
             columns.append(
-                Column(key, found.type, (key, *found.aliases), format=found.format, references=found.references)
+                Column(
+                    key,
+                    found.type,
+                    (key, *found.aliases),
+                    format=found.format,
+                    references=found.references,
+                    is_secret=found.is_secret,
+                )
             )
     keys = frozenset(key for column in columns for key in column.keys)
     return _of(Shape((), keys, entity(name).primary_key), columns)

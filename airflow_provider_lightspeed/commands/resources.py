@@ -31,7 +31,13 @@ def run(arguments: argparse.Namespace) -> None:
 
 def _describe(found: Resource) -> None:
     print(f"{found.name}  ({found.strategy}{f' on {found.modified_field}' if found.modified_field else ''})\n")
-    table(("FIELD", "TYPE"), ((field.name, str(field.type)) for field in found.entity.fields.values()))
+    table(
+        ("FIELD", "TYPE", "KNOWN FROM", ""),
+        (
+            (field.name, str(field.type), str(field.source), "secret" if field.is_secret else "")
+            for field in found.entity.fields.values()
+        ),
+    )
     if found.relations:
         print()
         table(

@@ -10,7 +10,7 @@ from typing import Final
 import pyarrow as pa
 from sqlglot import exp, parse_one
 
-from airflow_provider_lightspeed.arrow.convert import WITHHELD
+from airflow_provider_lightspeed.arrow.secrets import WITHHELD
 from airflow_provider_lightspeed.exceptions import LightspeedFatalError, unknown
 
 Alias = str | exp.Identifier

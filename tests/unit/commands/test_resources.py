@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from airflow_provider_lightspeed.cli import main
@@ -14,6 +16,10 @@ def test_resources_command_lists_and_describes(capsys: pytest.CaptureFixture[str
     main(["resources"])
     assert "SalePayment" in capsys.readouterr().out
     main(["resources", "Sale"])
-    assert "SaleLines.Item" in capsys.readouterr().out
+    out = capsys.readouterr().out
+    assert "SaleLines.Item" in out
+    assert re.search(r"cashRoundingDelta +money +live\b", out)
+    main(["resources", "CreditAccount"])
+    assert re.search(r"code +string +documented +secret\b", capsys.readouterr().out)
     with pytest.raises(SystemExit, match="'Sale'"):
         main(["resources", "Sales"])
