@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from contextlib import suppress
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Final, Protocol, Self
@@ -60,7 +61,14 @@ class ParquetSink:
         self._waiting: list[pa.RecordBatch] = []
         self._rows = self._waiting_rows = self._waiting_bytes = self._row_groups = 0
         self._file = fs.open(path, "wb")
-        self._writer = pq.ParquetWriter(self._file, schema, compression="zstd", version="2.6", write_statistics=True)
+        try:
+            self._writer = pq.ParquetWriter(
+                self._file, schema, compression="zstd", version="2.6", write_statistics=True
+            )
+        except BaseException:
+            with suppress(Exception):  # it would hide why
+                self._file.close()
+            raise
 
     @property
     def rows(self) -> int:

@@ -13,9 +13,10 @@ from airflow_provider_lightspeed.commands.arguments import names
 from airflow_provider_lightspeed.commands.output import instant, size, table
 from airflow_provider_lightspeed.commands.progress import Watch, progress_of
 from airflow_provider_lightspeed.compat import AirflowNotFoundException, ObjectStoragePath, hash_salt
-from airflow_provider_lightspeed.exceptions import InvalidArgument, LightspeedError, MissingCredentials, StorageError
+from airflow_provider_lightspeed.exceptions import InvalidArgument, LightspeedError, MissingCredentials
 from airflow_provider_lightspeed.extract.commit import owner_of
 from airflow_provider_lightspeed.extract.dataset import Dataset
+from airflow_provider_lightspeed.extract.paths import resolve_path
 from airflow_provider_lightspeed.extract.plan import Job
 from airflow_provider_lightspeed.extract.run import extract
 from airflow_provider_lightspeed.extract.storage import Storage
@@ -40,7 +41,8 @@ def run(arguments: argparse.Namespace) -> None:
         salt=hash_salt() if arguments.hash_columns else None,
     )
     facts = _facts(arguments, job)
-    storage = _storage(arguments.to)
+    target = resolve_path(arguments.to, ObjectStoragePath, argument="--to")
+    storage = Storage(target.fs, target.path)
     try:
         with progress_of(job.resource.name, is_quiet=arguments.no_progress) as watch:
             summary = _extract(arguments.conn_id, storage, job, facts, watch, sweeps=arguments.detect_deletes)
@@ -74,20 +76,6 @@ def _facts(arguments: argparse.Namespace, job: Job) -> RunFacts:
         msg = f"--since: {start.isoformat()} is not before --until {end.isoformat()}: that holds no time"
         raise InvalidArgument(msg, field="since", found=arguments.since, allowed=("a time before --until",))
     return RunFacts(start=start, end=end)
-
-
-def _storage(url: str) -> Storage:
-    try:
-        target = ObjectStoragePath(url)
-        return Storage(target.fs, target.path)
-    except (
-        Exception
-    ) as error:  # an unknown scheme, a missing package, a missing connection: each has an error of its own
-        msg = (
-            f"--to: cannot open {url!r} ({type(error).__name__}: {error}). It takes a folder, or a URL that Airflow's "
-            "ObjectStoragePath knows, such as s3://conn_id@bucket/key"
-        )
-        raise StorageError(msg, path=url) from error
 
 
 def _extract(

@@ -15,6 +15,7 @@ from airflow_provider_lightspeed.arrow.paged import PageConverter
 from airflow_provider_lightspeed.arrow.parquet import schema_hash
 from airflow_provider_lightspeed.arrow.types import arrow_schema
 from airflow_provider_lightspeed.client.rest import RSeriesClient
+from airflow_provider_lightspeed.exceptions import StorageError
 from airflow_provider_lightspeed.extract.carry import Carry
 from airflow_provider_lightspeed.extract.chain import STORE_EVERY, Report, Work
 from airflow_provider_lightspeed.extract.commit import fingerprint
@@ -138,10 +139,12 @@ class Attempt:
                 self._write_out(files)
             files.complete()
             self._carry(files)
-        finally:
+        except BaseException:
             files.abort()
-            if self.is_begun:
-                self._write_head()
+            self._keep_head()
+            raise
+        if self.is_begun:
+            self._write_head()
         seen = frozenset(work.seen)
         if any(found.stored for found in self.board.slices):
             seen |= self.history.fields
@@ -207,6 +210,14 @@ class Attempt:
             self.head = replace(self.head, last=last)
             self.journal.begin(self.head)
             self.is_begun = True
+
+    def _keep_head(self) -> None:
+        """Write the head for the next try, after an error that this one must not hide."""
+        if self.is_begun:
+            try:
+                self._write_head()
+            except StorageError as error:
+                log.warning("%s: the next try may have to read more: %s", self.task.job.resource.name, error)
 
     def _write_out(self, files: StagedFiles) -> None:
         """Write the stored rows, in the order of their keys, into as few files as can be."""

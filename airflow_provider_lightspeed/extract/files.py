@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -11,6 +12,8 @@ import pyarrow as pa
 
 from airflow_provider_lightspeed.arrow.parquet import ROW_GROUP_BYTES, ROW_GROUP_ROWS, FileStats, ParquetSink
 from airflow_provider_lightspeed.extract.storage import Storage
+
+log = logging.getLogger(__name__)
 
 #: Rows after which the next file is begun, shared among the chains: until its end, what a file's footer will say of each
 #: row group and column is in memory.
@@ -100,11 +103,14 @@ class StagedFiles:
         return self.done
 
     def abort(self) -> None:
-        """End the files that are not complete, such that nobody can take them for whole ones."""
+        """End the files that are not complete, such that nobody can take them for whole ones. Never fails."""
         with self._lock:
             sinks, self._open = self._open, set()
         for sink in sinks:
-            sink.abort()
+            try:
+                sink.abort()
+            except Exception as error:  # noqa: BLE001 - on a full disk say; why the read failed is what counts
+                log.warning("a staged file could not be closed: %s", error)
 
     @property
     def done(self) -> Files:

@@ -65,7 +65,7 @@ def extract(
     clock = clock or SystemClock()
     dataset = Dataset(storage, job.resource.name)
     task = Task(client, storage, dataset, job, run, owner_of(run_key), attempt)
-    storage.probe(f"_staging/{job.resource.name}/{task.owner}")
+    storage.probe(f"_staging/{job.resource.name}/{task.owner}", *map(dataset.folder, job.output_layout().schemas))
     meter = Meter(client, clock, clock.monotonic(), on_progress)
     if sweep_every is None:
         return _read(task, meter, most_chains, pause)

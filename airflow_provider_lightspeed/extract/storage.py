@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import os
+import re
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, Self
 
 import fsspec
 from fsspec.implementations.local import LocalFileSystem
 
-from airflow_provider_lightspeed.exceptions import StorageError
+from airflow_provider_lightspeed.exceptions import InvalidArgument, StorageError
+from airflow_provider_lightspeed.extract.paths import EXAMPLES, cannot_open, check_key, check_path, local_path
 
 
 class Storage:
@@ -20,28 +22,46 @@ class Storage:
 
     :param fs: an fsspec file system.
     :param root: the folder, without scheme (``ObjectStoragePath.path``).
+    :raises InvalidArgument: field ``path``; the folder's name is one that file systems read differently.
     """
 
     def __init__(self, fs: Any, root: str) -> None:
         self._fs = fs
-        self.root = root.rstrip("/")
+        if isinstance(fs, LocalFileSystem):
+            self.root = local_path(root).rstrip("/")
+        else:
+            check_key(root.removeprefix("/"), path=root)
+            self.root = root.rstrip("/")
 
     @classmethod
     def at(cls, url: str, **options: Any) -> Storage:
-        """Return the storage of a URL or a local path."""
-        with _errors("open", url):
-            fs, root = fsspec.core.url_to_fs(url, **options)
+        """Return the storage of a URL or a local path.
+
+        :raises InvalidArgument: field ``path``; as :func:`.paths.check_path`, an unknown scheme, or a package is missing.
+        :raises StorageError: the file system refuses its options.
+        """
+        checked = check_path(url)
+        try:
+            fs, root = fsspec.core.url_to_fs(checked, **options)
+        except Exception as error:  # every file system has errors of its own
+            raise cannot_open(checked, error) from error
         return cls(fs, root)
+
+    @property
+    def fs(self) -> Any:
+        """The fsspec file system."""
+        return self._fs
 
     def path(self, name: str) -> str:
         """Return the full path of a name below the root."""
         return f"{self.root}/{name}"
 
     def open(self, path: str, mode: str) -> Any:
-        """Open a full path; folders are made as needed."""
+        """Open a full path; folders are made as needed. The file's own errors are :class:`StorageError` as well."""
         with _errors("open", path):
-            self._make_parent(path)
-            return self._fs.open(path, mode)
+            if "w" in mode:
+                self._make_parent(path)
+            return _File(self._fs.open(path, mode), "write" if "w" in mode else "read", path)
 
     def read(self, name: str) -> bytes | None:
         """Return a file's bytes, ``None`` if there is none."""
@@ -71,14 +91,19 @@ class Storage:
                     os.fsync(file.fileno())
                 os.replace(draft, path)
             finally:
-                with suppress(FileNotFoundError):
+                with suppress(OSError):  # or it would hide why the write failed
                     os.unlink(draft)
 
     def move(self, source: str, target: str) -> None:
         """Move a file; on a local disk in one step, elsewhere copy then delete."""
         with _errors("move", self.path(target)):
             self._make_parent(self.path(target))
-            self._fs.mv(self.path(source), self.path(target))
+            if isinstance(self._fs, LocalFileSystem):
+                self._fs.mv(self.path(source), self.path(target))
+                return
+            # Elsewhere fsspec's ``mv`` takes ``[``, ``*`` and ``?`` in a key for a pattern.
+            self._fs.cp_file(self.path(source), self.path(target))
+            self._fs.rm_file(self.path(source))
 
     def names(self, folder: str) -> list[str]:
         """Return the names of all files below a folder, relative to the root, sorted."""
@@ -111,25 +136,90 @@ class Storage:
             with suppress(OSError):
                 self._fs.rm(self.path(folder), recursive=True)
 
-    def probe(self, folder: str) -> None:
-        """Write and delete a small file, so that an unwritable path is known before anything is fetched.
+    def probe(self, *folders: str) -> None:
+        """Write and delete a small file in each folder, so that an unwritable path is known before anything is fetched.
 
+        :raises InvalidArgument: field ``path``; the path is a file, or leads through one.
         :raises StorageError: names the path.
         """
-        name = f"{folder}/.probe-{uuid.uuid4().hex}"
-        self.write(name, b"")
-        self.remove(name)
+        for folder in folders:
+            self._check_folder(folder)
+        names = [f"{folder}/.probe-{uuid.uuid4().hex}" for folder in folders]
+        made = [found for name in names if (found := self._missing_parent(self.path(name)))]
+        try:
+            for name in names:
+                self.write(name, b"")
+                self.remove(name)
+        except StorageError:
+            for folder in made:
+                _remove_empty(folder)
+            raise
+
+    def _check_folder(self, folder: str) -> None:
+        paths = [self.root]
+        if isinstance(self._fs, LocalFileSystem):
+            whole = self.path(folder)
+            paths = [whole, *(whole[: found.start()] for found in re.finditer("/", whole) if found.start())]
+        self._fs.invalidate_cache()
+        for path in paths:
+            if path and self._fs.isfile(path):
+                msg = (
+                    f"path: {path!r} is a file, and a dataset needs a folder. Allowed: a folder such as {EXAMPLES[0]}, or "
+                    f"a URL such as {EXAMPLES[1]}"
+                )
+                raise InvalidArgument(msg, field="path", found=path, allowed=EXAMPLES)
+
+    def _missing_parent(self, path: str) -> str | None:
+        """Return the topmost folder that a write to a local path would make."""
+        made = None
+        if isinstance(self._fs, LocalFileSystem):
+            while not os.path.lexists(parent := os.path.dirname(made or path)):
+                made = parent
+        return made
 
     def _make_parent(self, path: str) -> None:
         if isinstance(self._fs, LocalFileSystem):
             self._fs.makedirs(os.path.dirname(path), exist_ok=True)
 
 
+def _remove_empty(folder: str) -> None:
+    """Delete the empty folders of a local tree; what anybody has put into one of them stays."""
+    for path, _, _ in os.walk(folder, topdown=False):
+        with suppress(OSError):
+            os.rmdir(path)
+
+
+class _File:
+    """An open file whose errors name its path, whatever library reads or writes it."""
+
+    def __init__(self, file: Any, verb: str, path: str) -> None:
+        self._file = file
+        self._verb, self._path = verb, path
+
+    def __getattr__(self, name: str) -> Any:
+        found = getattr(self._file, name)
+        if not callable(found):
+            return found
+
+        def call(*arguments: Any, **options: Any) -> Any:
+            with _errors(self._verb, self._path):
+                return found(*arguments, **options)
+
+        return call
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        with _errors(self._verb, self._path):
+            self._file.close()
+
+
 @contextmanager
 def _errors(verb: str, path: str) -> Iterator[None]:
     try:
         yield
-    except StorageError:
+    except (StorageError, InvalidArgument):
         raise
     except Exception as error:  # every file system has errors of its own; all end as one kind, none is swallowed
         msg = (

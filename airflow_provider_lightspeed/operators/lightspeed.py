@@ -50,7 +50,7 @@ class LightspeedToParquetOperator(BaseOperator):
 
     :param resource: the API's own name, such as ``Sale`` or ``ItemShop``; see ``airflow lightspeed resources``.
     :param path: folder or URL of the dataset: anything that ``ObjectStoragePath`` knows, ``s3://conn_id@bucket/key``
-        included.
+        included. ``~`` is the home folder of the worker's user. Which paths are refused: docs/reading.md.
     :param lightspeed_conn_id: the connection.
     :param relations: relations to load, as nested columns, such as ``["SaleLines.Item"]``.
     :param filters: field to value or condition, such as ``{"completed": True, "total": ">,100"}``.
@@ -207,6 +207,7 @@ class LightspeedToParquetOperator(BaseOperator):
         raise AssertionError("defer() always raises")
 
     def _extract(self, context: Mapping[str, Any], pause: PausePolicy | None) -> Outcome:
+        from airflow_provider_lightspeed.extract.paths import resolve_path
         from airflow_provider_lightspeed.extract.plan import Job
         from airflow_provider_lightspeed.extract.run import extract
         from airflow_provider_lightspeed.extract.storage import Storage
@@ -229,12 +230,13 @@ class LightspeedToParquetOperator(BaseOperator):
             salt=hash_salt() if self.hash_columns else None,
         )
         run = self._run_facts(context)
-        target = ObjectStoragePath(self.path)
+        target = resolve_path(self.path, ObjectStoragePath)
+        storage = Storage(target.fs, target.path)
         instance = context["ti"]
         client = LightspeedHook(self.lightspeed_conn_id).get_conn()
         summary = extract(
             client,
-            Storage(target.fs, target.path),
+            storage,
             job,
             run,
             run_key=f"{instance.dag_id}/{instance.task_id}/{instance.run_id}/{instance.map_index}",

@@ -5,6 +5,7 @@ Other warehouses fetch the files themselves; for those a DAG hands their operato
 
 from __future__ import annotations
 
+import glob
 from collections.abc import Sequence
 from typing import Any, Final
 
@@ -39,11 +40,17 @@ def load_duckdb(connection: Any, tables: Tables, path: Any, *, keeps_history: bo
         connection.register_filesystem(manifest.fs)
     _run(connection, create_staging(tables, "duckdb"))
     for spec in tables:
-        if files := [file.url for file in files_of(loads, spec.relation)]:
+        # DuckDB takes every name for a pattern.
+        if files := [_escaped(file.url) for file in files_of(loads, spec.relation)]:
             connection.execute(_read_parquet(spec), [files])
     _in_transaction(connection, load(tables, "duckdb", loads, keeps_history=keeps_history))
     _run(connection, drop_staging(tables, "duckdb"))
     return loads
+
+
+def _escaped(url: str) -> str:
+    scheme, separator, rest = url.rpartition("://")
+    return f"{scheme}{separator}{glob.escape(rest)}"
 
 
 def _read_parquet(spec: TableSpec) -> str:

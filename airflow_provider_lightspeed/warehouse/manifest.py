@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import Any, Final
 
-import fsspec
 import orjson
 from fsspec.implementations.local import LocalFileSystem
 
@@ -92,14 +91,14 @@ def read_manifest(path: Any) -> Manifest:
 
     :param path: the resource's folder, or the manifest itself: a local path, a URL that fsspec knows, or an Airflow
         ``ObjectStoragePath``.
+    :raises InvalidArgument: field ``path``; it is empty, or of a form that file systems read differently.
     :raises StorageError: it cannot be read, is not there, or is not of this provider's format.
     """
     if hasattr(path, "fs") and hasattr(path, "path"):
-        fs, root = path.fs, str(path.path)
+        storage = Storage(path.fs, str(path.path).removesuffix(f"/{_NAME}"))
     else:
-        fs, root = fsspec.core.url_to_fs(str(path))
-    root = root.removesuffix(f"/{_NAME}").rstrip("/")
-    content = Storage(fs, root).read(_NAME)
+        storage = Storage.at(str(path).removesuffix(f"/{_NAME}"))
+    fs, root, content = storage.fs, storage.root, storage.read(_NAME)
     if content is None:
         msg = f"path: there is no {root}/{_NAME}; it is written by the first extract of the resource to that path"
         raise StorageError(msg, path=root)

@@ -17,7 +17,7 @@ pytest.importorskip("moto.server")
 import s3fs
 from moto.server import ThreadedMotoServer
 
-from airflow_provider_lightspeed.exceptions import ServerFault, StorageError
+from airflow_provider_lightspeed.exceptions import InvalidArgument, ServerFault, StorageError
 from airflow_provider_lightspeed.extract import attempt as attempt_module
 from airflow_provider_lightspeed.extract import chain
 from airflow_provider_lightspeed.extract.dataset import STALE, Dataset
@@ -109,6 +109,54 @@ def test_missing_bucket_is_found_out_before_fetching(bucket: s3fs.S3FileSystem, 
     simulator.clear_audit()
     with pytest.raises(StorageError, match="no-such-bucket"):
         run(simulator, bucket, "no-such-bucket/x")
+    assert simulator.audit("api")["requests"] == []
+
+
+@pytest.mark.parametrize("folder", ["lake/a[1]*?b", "lake/[!x]", "lake/c d%20#e", "lake/~", "lake/end/"])
+def test_any_other_key_is_as_good_as_a_plain_one(
+    bucket: s3fs.S3FileSystem, simulator: SimulatorProcess, folder: str
+) -> None:
+    """Glob characters in a key are plain ones: files are published, found again and replaced; nothing staged is left."""
+    decoy = folder.rstrip("/").replace("[1]*?", "1xx").replace("[!x]", "a") + "-decoy/Sale/part-0.parquet"
+    bucket.pipe_file(decoy, b"not ours")
+    run(simulator, bucket, folder)
+    folder = folder.rstrip("/")
+    first = live(bucket, folder)
+    run(simulator, bucket, folder, attempt="2")
+    files = live(bucket, folder)
+    assert sorted(name for name in bucket.find(folder) if name.endswith(".parquet")) == sorted([*first, *files])
+    rows = sum(pq.read_table(bucket.open(name)).num_rows for name in files)
+    assert rows == len(simulator.truth("Sale"))
+    assert bucket.find(f"{folder}/_staging") == []
+    assert bucket.cat_file(decoy) == b"not ours"
+
+
+@pytest.mark.parametrize("folder", ["lake//x", "lake/a//b", "lake/a/../b", "lake/file"])
+def test_key_that_readers_disagree_about_is_refused_with_nothing_left_behind(
+    bucket: s3fs.S3FileSystem, simulator: SimulatorProcess, folder: str
+) -> None:
+    """By name, before the first request; so is a path that is an object."""
+    bucket.pipe_file("lake/file", b"an object")
+    before = bucket.find("lake")
+    simulator.clear_audit()
+    with pytest.raises(InvalidArgument) as caught:
+        run(simulator, bucket, folder)
+    assert (caught.value.field, caught.value.found) == ("path", folder)
+    bucket.invalidate_cache()
+    assert bucket.find("lake") == before
+    assert simulator.audit("api")["requests"] == []
+
+
+def test_missing_rights_are_found_out_before_fetching(bucket: s3fs.S3FileSystem, simulator: SimulatorProcess) -> None:
+    """The error names the path and the refusal; no request was spent."""
+
+    class Guarded(s3fs.S3FileSystem):  # type: ignore[misc]
+        async def _pipe_file(self, path: str, *_: Any, **__: Any) -> None:
+            raise PermissionError("Access Denied")
+
+    simulator.clear_audit()
+    with pytest.raises(StorageError, match=r"cannot write 'lake/denied/.*PermissionError: Access Denied"):
+        run(simulator, Guarded(**bucket.storage_options), "lake/denied")
     assert simulator.audit("api")["requests"] == []
 
 

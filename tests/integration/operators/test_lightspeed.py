@@ -15,7 +15,6 @@ import pytest
 pytest.importorskip("airflow")
 
 from airflow_provider_lightspeed.compat import AirflowFailException, AirflowSkipException
-from airflow_provider_lightspeed.exceptions import LightspeedError
 from airflow_provider_lightspeed.operators.lightspeed import LightspeedToParquetOperator
 from airflow_provider_lightspeed.simulator.testing import SimulatorProcess
 
@@ -197,8 +196,29 @@ def test_path_below_a_file_is_found_out_before_fetching(
     """The path and the reason stand in the error; not one request was spent."""
     connection()
     (tmp_path / "file").write_text("in the way")
-    with pytest.raises(LightspeedError, match="path: cannot"):
+    with pytest.raises(AirflowFailException, match=r"path: .* is a file, and a dataset needs a folder"):
         operator(tmp_path / "file").execute(context())
+    assert simulator.audit("api")["requests"] == []
+
+
+@pytest.mark.parametrize(
+    ("path", "why"),
+    [
+        ("", "path: '' is empty"),
+        (" ", "path: ' ' is empty"),
+        ("s3://bucket//x", "two slashes in a row"),
+        ("nowhere://bucket/x", "path: cannot open 'nowhere://bucket/x'.*ObjectStoragePath knows"),
+        ("gs://bucket/x", "A package is missing on this machine: pip install apache-airflow-providers-google gcsfs"),
+    ],
+)
+def test_path_that_cannot_be_one_fails_for_good(
+    path: str, why: str, simulator: SimulatorProcess, connection: Connect, context: Context
+) -> None:
+    """As its template rendered it, say; no request is spent and no folder is made."""
+    connection()
+    simulator.clear_audit()
+    with pytest.raises(AirflowFailException, match=why):
+        LightspeedToParquetOperator(task_id="extract", resource="Sale", path=path).execute(context())
     assert simulator.audit("api")["requests"] == []
 
 

@@ -6,10 +6,13 @@ import os
 import threading
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
-from airflow_provider_lightspeed.exceptions import StorageError
+from airflow_provider_lightspeed.exceptions import InvalidArgument, StorageError
 from airflow_provider_lightspeed.extract.storage import Storage
+from tests.support.limits import little_room, read_only
 
 
 def test_readers_see_the_old_file_or_the_new_one(tmp_path: Path) -> None:
@@ -73,5 +76,62 @@ def test_error_names_path_and_cause(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(StorageError, match=r"cannot write .*file/x/y.*may write there"):
         Storage.at(str(tmp_path / "file")).write("x/y", b"")
-    with pytest.raises(StorageError, match="cannot open 'nonsense://x'"):
+    with pytest.raises(InvalidArgument, match="cannot open 'nonsense://x'"):
         Storage.at("nonsense://x")
+
+
+@pytest.mark.parametrize("root", ["{}/a[1]*?b", "{}/a b/%20", "{}/x/", "{}//x", "file://{}/x", "{}/y/../x", "~/x"])
+def test_every_operation_means_the_same_folder(root: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However the path is written: what is written is listed, moved, read and deleted under the same name."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    storage = Storage.at(root.format(tmp_path))
+    storage.probe("_staging/Sale", "Sale")
+    storage.write("_staging/Sale/0", b"1")
+    storage.move("_staging/Sale/0", "Sale/part-0")
+    with storage.open(storage.path("Sale/part-1"), "wb") as file:
+        file.write(b"2")
+    assert storage.names("Sale") == ["Sale/part-0", "Sale/part-1"]
+    assert (storage.read("Sale/part-0"), storage.read("Sale/part-1")) == (b"1", b"2")
+    assert os.path.isabs(storage.root)
+    storage.remove_folder("Sale")
+    assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
+
+
+@pytest.mark.parametrize("file", ["lake", "lake/Sale", "lake/_staging", "lake/_staging/Sale"])
+def test_file_in_the_way_is_refused_by_name(file: str, tmp_path: Path) -> None:
+    """Where the dataset, or one of its folders, should be."""
+    (tmp_path / file).parent.mkdir(parents=True, exist_ok=True)
+    (tmp_path / file).write_text("in the way")
+    with pytest.raises(InvalidArgument, match=f"'{tmp_path}/{file}' is a file, and a dataset needs a folder") as caught:
+        Storage.at(str(tmp_path / "lake")).probe("_staging/Sale/run", "Sale")
+    assert (caught.value.field, caught.value.found) == ("path", f"{tmp_path}/{file}")
+    assert [path for path in tmp_path.rglob("*") if path.is_file()] == [tmp_path / file]
+
+
+def test_probe_finds_a_folder_that_takes_nothing(tmp_path: Path) -> None:
+    """Before anything is read; what the probe itself has made is gone."""
+    (tmp_path / "Sale").mkdir()
+    with (
+        read_only(tmp_path / "Sale"),
+        pytest.raises(StorageError, match=r"cannot write .*Sale/\.probe.*PermissionError"),
+    ):
+        Storage.at(str(tmp_path)).probe("Sale")
+    with read_only(tmp_path), pytest.raises(StorageError, match=r"cannot write .*_staging/.*PermissionError"):
+        Storage.at(str(tmp_path)).probe("_staging/Sale/run")
+    assert [path.name for path in tmp_path.iterdir()] == ["Sale"]
+
+
+def test_file_that_a_disk_has_no_room_for_says_so(tmp_path: Path) -> None:
+    """Also when another library writes it: the file system's own error does not reach the caller."""
+    storage = Storage.at(str(tmp_path))
+    rows = pa.table({"text": [os.urandom(200_000)]})
+    with little_room(100_000):
+        with pytest.raises(StorageError, match=r"cannot write '.*/x' \(OSError.*File too large"):
+            storage.write("x", b"a" * 200_000)
+        file = storage.open(storage.path("y"), "wb")
+        with pytest.raises(StorageError, match=r"cannot write '.*/y' \(OSError.*File too large"):
+            pq.write_table(rows, file)
+        with pytest.raises(StorageError, match="cannot write"):
+            file.close()
+    assert storage.read("x") is None
+    assert storage.names("") == ["y"]

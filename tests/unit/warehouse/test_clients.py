@@ -60,6 +60,16 @@ def test_reads_from_any_file_system(connection: Any) -> None:
     assert counts(connection)["Sale"] == 1
 
 
+@pytest.mark.parametrize("protocol", ["file", "memory"])
+def test_glob_characters_in_a_path_are_plain_ones(connection: Any, protocol: str, tmp_path: Path) -> None:
+    """DuckDB takes every name for a pattern: the files of another folder, which fits it, are not read."""
+    tables, fs, root = sale_tables(), fsspec.filesystem(protocol), tmp_path if protocol == "file" else "/odd"
+    publish(fs, f"{root}/a1xb", tables, [SECOND])
+    folder = publish(fs, f"{root}/a[1]*?b", tables, [FIRST])
+    assert [load.commit for load in load_duckdb(connection, tables, f"{protocol}://{folder}")] == ["a"]
+    assert counts(connection)["Sale"] == 2
+
+
 def test_history_keeps_every_row(connection: Any, tmp_path: Path) -> None:
     """With a view of those that are current."""
     tables = sale_tables()
