@@ -9,17 +9,19 @@ PY2 := .venv-2.11/bin/python
 # The tools that `make bench` compares with, each in an environment of its own.
 RIVALS := $(patsubst bench/rivals/requirements-%.txt,.venv-rivals-%/.ready,$(wildcard bench/rivals/requirements-*.txt))
 
-# Folders are marked by name (tests/conftest.py): integration needs a real Postgres or S3 protocol, system runs Airflow's
-# own processes, browser drives Chromium.
-UNIT := tests/unit -m "not slow and not process and not contract"
-CONTRACT := tests/contract tests/unit -m "not slow and (contract or process)"
+# Folders are marked by name (tests/conftest.py). unit: in this process, no server, no database. contract: extracts
+# against the simulator, commands at a terminal. integration: Airflow in this process, real databases, the S3 protocol.
+# system: Airflow's own processes. browser: Chromium.
+FAST := -m "not slow"
 # What knows no Airflow (the core, and the simulator) is the same on 2.11; one extract of every resource is run there too.
-UNIT2 := $(filter-out $(addprefix tests/unit/,arrow auth client conftest.py extract resources simulator warehouse),$(wildcard tests/unit/*)) \
-         tests/contract/test_extract_equals_truth.py::test_extract_equals_the_truth_field_by_field -m "not slow"
-WHOLE := tests/integration tests/system -m "not slow"
-JOBS  := -n auto --maxprocesses=4
+CORE := arrow auth client extract resources simulator warehouse
+UNIT2 := $(filter-out $(addprefix tests/unit/,$(CORE)),$(wildcard tests/unit/*)) \
+         tests/contract/test_extract_equals_truth.py::test_extract_equals_the_truth_field_by_field
+# Stages run side by side, two at a time, the long ones first.
+STAGES := $(PY) -m tools.stages --at-a-time 2
+TESTS := test-system test-contract test-integration test-integration-2 test-unit test-unit-2
 
-.PHONY: help demo ui test test-unit test-contract test-unit-2 test-system test-system-2 test-slow test-warehouses test-browser bench bench-short soak soak-short lint format types check-data clean
+.PHONY: help demo ui test check test-unit test-unit-2 test-contract test-integration test-integration-2 test-system test-slow test-warehouses test-browser bench bench-short soak soak-short lint format types check-data clean
 
 help: ## Show this help
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -42,22 +44,32 @@ demo: .venv/.ready ## Simulator + Airflow 3.3: connect through OAuth, run the ex
 ui: .venv/.ready ## The same, and leave Airflow running to click through (Ctrl-C ends it)
 	@$(PY) -m tools.demo --keep
 
-test: test-unit test-contract test-unit-2 test-system test-system-2 ## All tests on Airflow 3.3, the unit tests on 2.11 too (browser and slow ones aside)
+test: .venv/.ready .venv-2.11/.ready ## All tests on Airflow 3.3, and on 2.11 what knows Airflow (browser and slow ones aside)
+	@$(STAGES) $(TESTS)
 
-test-unit: .venv/.ready ## Unit tests on Airflow 3.3, the quick part
-	$(PY) -m pytest $(UNIT) $(JOBS)
+check: .venv/.ready .venv-2.11/.ready .venv-warehouses/.ready ## All that CI runs: lint, types, tests, browser, demo, short soak, short benchmarks
+	@sh tools/install_chromium.sh
+	@$(STAGES) soak-short test-system test-contract test-browser test-integration test-integration-2 demo \
+	    test-unit test-unit-2 types test-warehouses lint check-data
+	@$(STAGES) bench-short
+
+test-unit: .venv/.ready ## Unit tests: in one process each, no server, no database
+	$(PY) -m pytest tests/unit $(FAST) -n 2
+
+test-unit-2: .venv-2.11/.ready ## The same of all that knows Airflow, and an extract of every resource, on Airflow 2.11
+	$(PY2) -m pytest $(UNIT2) $(FAST) -n 2
 
 test-contract: .venv/.ready ## Extracts against the simulator's truth, the simulator against the docs, the commands at a terminal
-	$(PY) -m pytest $(CONTRACT) $(JOBS)
+	$(PY) -m pytest tests/contract $(FAST) -n 2
 
-test-unit-2: .venv-2.11/.ready ## Unit tests of all that knows Airflow, and the extracts, on Airflow 2.11
-	$(PY2) -m pytest $(UNIT2) $(JOBS)
+test-integration: .venv/.ready ## Airflow 3.3 in this process on a database, several processes on one ledger, the S3 protocol
+	$(PY) -m pytest tests/integration $(FAST) -n 2 --dist loadfile
 
-test-system: .venv/.ready ## Postgres, S3 protocol and whole Airflow deployments, on Airflow 3.3
-	$(PY) -m pytest $(WHOLE) -n 2 --dist loadfile
+test-integration-2: .venv-2.11/.ready ## The same on Airflow 2.11
+	$(PY2) -m pytest tests/integration $(FAST) -n 2 --dist loadfile
 
-test-system-2: .venv-2.11/.ready ## The token ledger on SQLite and Postgres, on Airflow 2.11
-	$(PY2) -m pytest tests/integration/test_databases.py -m "not slow" -k "same_moment or killed or form_saved"
+test-system: .venv/.ready ## Whole Airflow 3.3 deployments: scheduler, API server, tasks
+	$(PY) -m pytest tests/system $(FAST)
 
 test-warehouses: .venv-warehouses/.ready ## The example DAGs of Snowflake, BigQuery and Redshift, with their providers
 	.venv-warehouses/bin/python -m pytest tests/integration/dags/test_cloud_dags.py

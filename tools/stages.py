@@ -94,7 +94,9 @@ def tail(log: Path) -> Iterator[str]:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the stages and return 1 if one of them failed, else 0."""
     parser = argparse.ArgumentParser(prog="python -m tools.stages", description=__doc__)
-    parser.add_argument("targets", nargs="+", metavar="TARGET", help="of the Makefile; the first ones are started first")
+    parser.add_argument(
+        "targets", nargs="+", metavar="TARGET", help="of the Makefile; the first ones are started first"
+    )
     parser.add_argument("--at-a-time", type=int, default=2, metavar="N", help="stages that run at the same time")
     options = parser.parse_args(arguments)
     LOGS.mkdir(parents=True, exist_ok=True)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import shutil
 import signal
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -20,14 +19,12 @@ pytest.importorskip("airflow.sdk")
 
 from airflow_provider_lightspeed.resources.catalog import resource
 from airflow_provider_lightspeed.simulator.testing import SimulatorProcess
+from tests.system.conftest import DAILY, RunningAirflow
 from tools.airflow_api import wait_until
 from tools.airflow_stack import AirflowStack
 from tools.connect import consent
-from tools.databases import postgres
 
 pytestmark = [pytest.mark.timeout(420), pytest.mark.filterwarnings("ignore:XDG_RUNTIME_DIR")]
-ROOT = Path(__file__).parents[2]
-DAILY = "example_lightspeed_daily"
 
 
 def key_of(name: str) -> str:
@@ -72,24 +69,14 @@ class Deployment:
 
 
 @pytest.fixture(scope="module")
-def deployment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
-    folder = tmp_path_factory.mktemp("deployment")
-    shutil.copytree(ROOT / "tests" / "system" / "dags", folder / "dags")
-    shutil.copy(ROOT / "dags" / f"{DAILY}.py", folder / "dags")
-    (folder / "lineage").mkdir()
-    transport = {"type": "file", "log_file_path": str(folder / "lineage" / "event")}
-    config = {"openlineage__transport": json.dumps(transport)}
-    with (
-        # Airflow creates no backfill on SQLite while others write.
-        postgres(folder / "postgres") as database,
-        SimulatorProcess(sales=1_500, items=40, customers=30, days=20, no_limits=True, token_life=900) as simulator,
-        AirflowStack(folder / "airflow", folder / "dags", config=config, environment=database) as stack,
-    ):
+def deployment(airflow: RunningAirflow) -> Iterator[Deployment]:
+    stack, lake = airflow.stack, airflow.folder / "lake"
+    with SimulatorProcess(sales=1_500, items=40, customers=30, days=20, no_limits=True, token_life=900) as simulator:
         token = consent(simulator)
         fields = simulator.connection(refresh_token=token.refresh_token.reveal())
         stack.api.add_connection("lightspeed_default", "lightspeed", **fields)
-        stack.api.call("POST", "variables", {"key": "lightspeed_path", "value": str(folder / "lake")})
-        yield Deployment(stack, simulator, folder / "lake")
+        stack.api.call("POST", "variables", {"key": "lightspeed_path", "value": str(lake)})
+        yield Deployment(stack, simulator, lake)
 
 
 @pytest.fixture(scope="module")

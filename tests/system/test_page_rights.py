@@ -1,4 +1,4 @@
-"""The page in real API servers, two workers each: at the root with the simple auth manager, below a path with FAB's."""
+"""The page in real API servers, two workers each: below a path with the simple auth manager, at the root with FAB's."""
 
 from __future__ import annotations
 
@@ -132,23 +132,24 @@ def _people_of_fab(stack: AirflowStack) -> None:
         make("users", {"username": name, **facts, "roles": [{"name": role}]})
 
 
-@pytest.fixture(scope="module", params=["simple", "fab"])
-def world(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
-    is_fab = request.param == "fab"
-    folder: Path = tmp_path_factory.mktemp("rights")
+@pytest.fixture(scope="session")
+def airflow_of_fab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AirflowStack]:
+    """An API server at the root, on SQLite, with FAB's users and roles."""
+    folder: Path = tmp_path_factory.mktemp("fab")
     (folder / "dags").mkdir()
-    config = {"api__workers": "2", "logging__logging_level": "DEBUG"}
-    stack = AirflowStack(
-        folder / "airflow",
-        folder / "dags",
-        config=config | ({"core__auth_manager": FAB} if is_fab else {}),
-        path="/airflow" if is_fab else "",
-        processes=("api-server",),
-        users={name: name for name in ("viewer", "user", "op")},
+    config = {"api__workers": "2", "logging__logging_level": "DEBUG", "core__auth_manager": FAB}
+    with AirflowStack(folder / "airflow", folder / "dags", config=config, processes=("api-server",)) as stack:
+        _people_of_fab(stack)
+        yield stack
+
+
+@pytest.fixture(scope="module", params=["simple", "fab"])
+def world(request: pytest.FixtureRequest) -> Iterator[World]:
+    is_fab = request.param == "fab"
+    stack: AirflowStack = (
+        request.getfixturevalue("airflow_of_fab") if is_fab else request.getfixturevalue("airflow").stack
     )
-    with SimulatorProcess(sales=5, items=5, customers=5, days=3, no_limits=True) as simulator, stack:
-        if is_fab:
-            _people_of_fab(stack)
+    with SimulatorProcess(sales=5, items=5, customers=5, days=3, no_limits=True) as simulator:
         made = World(stack, simulator, ("reader",) if is_fab else (), [])
         made.add(SHOP)
         yield made

@@ -6,10 +6,7 @@ import base64
 import json
 import random
 import re
-import shutil
-import socket
 import string
-import threading
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -25,14 +22,12 @@ from airflow_provider_lightspeed.exceptions import Unreachable
 from airflow_provider_lightspeed.simulator.testing import SimulatorProcess
 from airflow_provider_lightspeed.tokens.asker import Asker
 from airflow_provider_lightspeed.tokens.trigger import RefreshTrigger
+from tests.system.conftest import RunningAirflow
 from tools.airflow_api import wait_until
-from tools.airflow_stack import AirflowStack
-from tools.databases import postgres
 from tools.reverse_proxy import reverse_proxy
 
 pytestmark = [pytest.mark.timeout(420), pytest.mark.filterwarnings("ignore:XDG_RUNTIME_DIR")]
-ROOT = Path(__file__).parents[2]
-CONN = "lightspeed_default"
+CONN = "tokens"
 LEDGER = f"{CONN}__lightspeed_tokens"
 #: A JWT that this provider's server signed: its payload names the account.
 JWT = re.compile(r"eyJ[\w-]{8,}\.(eyJ[\w-]{8,})\.[\w-]+")
@@ -41,9 +36,8 @@ JWT = re.compile(r"eyJ[\w-]{8,}\.(eyJ[\w-]{8,})\.[\w-]+")
 class Deployment:
     """The stack, the account and what was put into the connection."""
 
-    def __init__(self, stack: AirflowStack, simulator: SimulatorProcess, extra: dict[str, Any], folder: Path) -> None:
-        self.stack, self.simulator, self.extra, self.folder = stack, simulator, extra, folder
-        self.metrics: set[str] = set()
+    def __init__(self, airflow: RunningAirflow, simulator: SimulatorProcess, extra: dict[str, Any]) -> None:
+        self.airflow, self.stack, self.simulator, self.extra = airflow, airflow.stack, simulator, extra
 
     def post(self, body: bytes, conn_id: str = CONN) -> requests.Response:
         """Send something to the refresh trigger."""
@@ -56,39 +50,11 @@ class Deployment:
 
 
 @pytest.fixture(scope="module")
-def deployment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
-    folder = tmp_path_factory.mktemp("tokens")
-    (folder / "dags").mkdir()
-    shutil.copy(ROOT / "tests" / "system" / "dags" / "tokens.py", folder / "dags")
-    listener = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-    listener.bind(("127.0.0.1", 0))
-    statsd = {"on": "True", "host": "127.0.0.1", "port": str(listener.getsockname()[1])}
-    lineage = {"type": "file", "log_file_path": str(folder / "lineage" / "event")}
-    (folder / "lineage").mkdir()
-    config = {"api__workers": "2", "openlineage__transport": json.dumps(lineage)}
-    config |= {f"metrics__statsd_{name}": value for name, value in statsd.items()}
-    with (
-        listener,
-        postgres(folder / "postgres") as database,
-        SimulatorProcess(sales=20, items=5, customers=5, days=3, no_limits=True) as simulator,
-        AirflowStack(
-            folder / "airflow", folder / "dags", config=config, environment=database, path="/airflow"
-        ) as stack,
-    ):
+def deployment(airflow: RunningAirflow) -> Iterator[Deployment]:
+    with SimulatorProcess(sales=20, items=5, customers=5, days=3, no_limits=True) as simulator:
         fields = simulator.connection(refresh_token=simulator.grant()["refresh_token"])
-        stack.api.add_connection(CONN, "lightspeed", **fields)
-        made = Deployment(stack, simulator, json.loads(fields["extra"]), folder)
-        threading.Thread(target=_listen, args=(listener, made.metrics), daemon=True).start()
-        yield made
-
-
-def _listen(listener: socket.socket, heard: set[str]) -> None:
-    """Keep the names of all metrics, as a StatsD server does, until the socket is closed."""
-    while True:
-        try:
-            heard.add(listener.recv(65536).decode().partition(":")[0])
-        except OSError:
-            return
+        airflow.stack.api.add_connection(CONN, "lightspeed", **fields)
+        yield Deployment(airflow, simulator, json.loads(fields["extra"]))
 
 
 def test_stranger_learns_nothing_whatever_they_send(deployment: Deployment) -> None:
@@ -168,8 +134,9 @@ def test_tasks_share_the_token_and_leave_no_secret_anywhere(deployment: Deployme
     assert states == {"fail-1": "failed", "use0": "success", "use1": "success", "use2": "success"}
     assert deployment.grants() == 1
     events = api.call("GET", "eventLogs", event="lightspeed.token_refresh", limit=10)["event_logs"]
-    assert [json.loads(event["extra"])["outcome"] for event in events] == ["refreshed"]
-    assert "airflow.lightspeed.token_refresh" in deployment.metrics
+    ours = [facts for event in events if (facts := json.loads(event["extra"]))["conn_id"] == CONN]
+    assert [facts["outcome"] for facts in ours] == ["refreshed"]
+    assert "airflow.lightspeed.token_refresh" in deployment.airflow.metrics
     ledger = deployment.stack.stored_extra(LEDGER) or {}
     secrets = {
         "client secret": deployment.simulator.client_secret,
@@ -177,10 +144,9 @@ def test_tasks_share_the_token_and_leave_no_secret_anywhere(deployment: Deployme
         "access token": ledger["token"]["access_token"],
         "refresh token": ledger["token"]["refresh_token"],
     }
-    places = {str(file): file.read_text(errors="replace") for file in (deployment.folder / "airflow").rglob("*.log")}
-    places |= {
-        "lineage": wait_until("all lineage events", partial(_lineage, deployment.folder / "lineage"), timeout=60)
-    }
+    lineage = partial(_lineage, deployment.airflow.folder / "lineage")
+    places = deployment.airflow.logs
+    places |= {"lineage": wait_until("all lineage events", lineage, timeout=60)}
     places |= {"database": json.dumps(deployment.stack.dump(), default=str)}
     assert any("its client" in text for text in places.values())
     assert any("ValueError" in text for text in places.values())

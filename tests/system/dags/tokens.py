@@ -19,7 +19,7 @@ def tokens() -> None:
 
         logging.getLogger().setLevel(logging.DEBUG)
         http.client.HTTPConnection.debuglevel = 1
-        hook = LightspeedHook()
+        hook = LightspeedHook("tokens")
         count = hook.count("Shop")
         print(number, "the hook", vars(hook), "its client", vars(hook.client), vars(hook.client._tokens))  # noqa: T201
         return {"count": count, **hook.keep_alive()}
@@ -28,7 +28,7 @@ def tokens() -> None:
     def fail() -> None:
         from airflow_provider_lightspeed.hooks.lightspeed import LightspeedHook
 
-        hook = LightspeedHook()
+        hook = LightspeedHook("tokens")
         token = hook.client._tokens.token()
         raise ValueError(f"{hook.client._tokens} {token} {vars(hook.client)}")
 
