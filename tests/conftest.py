@@ -48,7 +48,20 @@ def _isolate_airflow() -> Path:
     return home
 
 
+def _isolate_temporary_folders() -> None:
+    """Give each run of pytest a temporary root of its own, which its xdist workers share.
+
+    As root, Postgres runs as another user. pytest closes the root that all runs share to others with every start, and so
+    would take a running database's folder away.
+    """
+    if "PYTEST_DEBUG_TEMPROOT" not in os.environ:
+        root = tempfile.mkdtemp(prefix="tests-")
+        atexit.register(shutil.rmtree, root, ignore_errors=True)
+        os.environ["PYTEST_DEBUG_TEMPROOT"] = root
+
+
 _HOME = _isolate_airflow()
+_isolate_temporary_folders()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
