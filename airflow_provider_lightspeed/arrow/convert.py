@@ -16,14 +16,13 @@ from datetime import datetime
 from itertools import accumulate
 from typing import Any, Final
 
-import orjson
 import pyarrow as pa
 
 from airflow_provider_lightspeed.arrow import build
 from airflow_provider_lightspeed.arrow.casts import TEXTS, cast
 from airflow_provider_lightspeed.arrow.secrets import WITHHELD, without_secrets
 from airflow_provider_lightspeed.arrow.types import Column, Selection, Shape, schema_of, shape_of
-from airflow_provider_lightspeed.arrow.values import CONVERTERS, Misfit, raw_text
+from airflow_provider_lightspeed.arrow.values import CONVERTERS, Misfit, json_text, raw_text
 from airflow_provider_lightspeed.redact import Secret
 from airflow_provider_lightspeed.resources.base import FieldType, Resource
 
@@ -95,7 +94,7 @@ class RecordConverter:
         extras, self._extras = self._extras, {}
         extra = pa.nulls(rows, pa.string())
         if extras:
-            kept = {row: orjson.dumps(found, option=orjson.OPT_SORT_KEYS).decode() for row, found in extras.items()}
+            kept = {row: json_text(found) for row, found in extras.items()}
             extra = build.texts([kept.get(row) for row in range(rows)])
         return pa.RecordBatch.from_arrays([*arrays, extra, *self._lineage.columns(rows)], schema=self.schema)
 
@@ -114,7 +113,7 @@ class RecordConverter:
         """Return the columns of text by key, all read in one go; none if some value is not a text."""
         try:
             struct = pa.array(records, shape.texts)
-        except (pa.ArrowInvalid, pa.ArrowTypeError, TypeError):
+        except (pa.ArrowInvalid, pa.ArrowTypeError, TypeError, UnicodeEncodeError):
             return {}
         return dict(zip((field.name for field in shape.texts), struct.flatten(), strict=True))
 
@@ -182,7 +181,7 @@ class RecordConverter:
         """Replace values by HMAC-SHA-256 of their text (RFC 2104): equal values stay equal, and cannot be tried out."""
         salt = (self._salt.reveal() if self._salt else "").encode()
         digests = {
-            text: hmac.new(salt, text.encode(), hashlib.sha256).hexdigest()
+            text: hmac.new(salt, text.encode("utf-8", "surrogatepass"), hashlib.sha256).hexdigest()
             for text in {raw_text(value) for value in values if value is not None and value != ""}
         }
         return build.texts([digests.get(raw_text(value)) for value in values])

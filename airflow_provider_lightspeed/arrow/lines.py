@@ -113,7 +113,10 @@ class LineWriter:
                 found = self._members(column, records)
                 if found is not None:
                     nested[column.keys[0]] = found
-        return Lines(text.encode(), len(records), nested)
+        try:
+            return Lines(text.encode(), len(records), nested)
+        except UnicodeEncodeError:
+            raise Unusual from None  # a lone surrogate
 
     def _text(self, records: Sequence[Record]) -> tuple[str, set[str]]:
         """Return the lines, and all fields that the records have."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Callable, Mapping
 from datetime import UTC, date, datetime
 from decimal import Context, Decimal, InvalidOperation
@@ -14,6 +16,7 @@ from airflow_provider_lightspeed.resources.base import FieldType
 
 _SCALE: Final = Decimal("1e-10")
 _DIGITS: Final = 38
+_SURROGATE: Final = re.compile("[\ud800-\udfff]")
 _INT64: Final = range(-(2**63), 2**63)
 
 
@@ -28,7 +31,26 @@ class Misfit(Exception):
 
 def raw_text(value: Any) -> str:
     """Return a wire value as text: strings as they are, all else as JSON."""
-    return value if isinstance(value, str) else orjson.dumps(value).decode()
+    return value if isinstance(value, str) else json_text(value)
+
+
+def json_text(value: Any) -> str:
+    """Return a wire value as JSON with sorted keys; a lone surrogate, which JSON forbids, as the text of its escape."""
+    try:
+        return orjson.dumps(value, option=orjson.OPT_SORT_KEYS).decode()
+    except TypeError:
+        text = json.dumps(value, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
+        return _SURROGATE.sub(lambda found: f"\\\\u{ord(found[0]):04x}", text)
+
+
+def _whole(text: str) -> str:
+    """Return the text itself.
+
+    :raises Misfit: it has a lone surrogate, which UTF-8 cannot hold; U+FFFD takes its place (Unicode, section 3.9).
+    """
+    if not text.isascii() and _SURROGATE.search(text):
+        raise Misfit("a damaged text", _SURROGATE.sub("\ufffd", text))
+    return text
 
 
 def _decimal(value: Any, _: Column) -> Decimal:
@@ -102,14 +124,17 @@ def _date(value: Any, column: Column) -> date:
 
 def _string(value: Any, _: Column) -> str:
     if isinstance(value, str):
-        return value
+        return _whole(value)
     raise Misfit("not a text", raw_text(value) if not isinstance(value, (dict, list)) else None)
 
 
 def _strings(value: Any, _: Column) -> list[str]:
     if isinstance(value, str):
-        return [value]
+        value = [value]
     if isinstance(value, list) and all(isinstance(item, str) for item in value):
+        whole = [_SURROGATE.sub("\ufffd", item) for item in value]
+        if whole != value:
+            raise Misfit("a damaged text", whole)
         return value
     raise Misfit("not a list of texts")
 
@@ -120,7 +145,7 @@ CONVERTERS: Final[Mapping[FieldType, Callable[[Any, Column], Any]]] = {
     FieldType.MONEY: _decimal,
     FieldType.FLOAT: _decimal,
     FieldType.STRING: _string,
-    FieldType.MIXED: lambda value, _: raw_text(value),
+    FieldType.MIXED: lambda value, _: _whole(raw_text(value)),
     FieldType.BOOLEAN: _boolean,
     FieldType.DATETIME: _datetime,
     FieldType.DATE: _date,

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import logging
 import secrets
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -28,6 +29,10 @@ from airflow_provider_lightspeed.exceptions import (
 )
 from airflow_provider_lightspeed.redact import Secret, excerpt, scrub
 
+log = logging.getLogger(__name__)
+
+#: Seconds that an access token lives if the answer does not say (A5 in docs/live.md).
+DEFAULT_LIFETIME: Final = 1800.0
 #: Seconds to wait after a 429 of the token endpoint that names no time.
 DEFAULT_RETRY_AFTER: Final = 60.0
 
@@ -157,7 +162,9 @@ def parse_token(reply: OAuthReply, *, now: datetime, previous: Token | None = No
 
     :param now: this machine's time, used only when the reply has no ``Date``: workers' clocks may be wrong.
     :param previous: the pair whose refresh token was spent. A server that returns the same access token (the older
-        rule) gives it no new life: its first issue time stays unless ``expires_in`` says otherwise.
+        rule) gives it no new life: its first issue time stays unless ``expires_in`` says otherwise. An answer
+        without a refresh token keeps the one before (A8 in docs/live.md); one without ``expires_in`` counts
+        for 1800 seconds (A5).
     :raises InvalidClient: wrong client ID or secret, or a blocked client.
     :raises ReconnectRequired: the code or refresh token is expired, revoked, used or of another client.
     :raises LightspeedRateError: 429; ``retry_after`` in seconds.
@@ -167,10 +174,16 @@ def parse_token(reply: OAuthReply, *, now: datetime, previous: Token | None = No
     body = _object(reply)
     if reply.status != 200:
         raise _error(reply, body, now)
-    access, lifetime = body.get("access_token"), _seconds(body.get("expires_in"))
-    refresh = body.get("refresh_token") or (previous.refresh_token.reveal() if previous else None)
-    if not isinstance(access, str) or not access or not isinstance(refresh, str) or lifetime is None:
-        lacking = [name for name in ("access_token", "refresh_token", "expires_in") if not body.get(name)]
+    access, refresh = body.get("access_token"), body.get("refresh_token")
+    stated = body.get("expires_in")
+    lifetime = DEFAULT_LIFETIME if stated in (None, "") else _seconds(stated)
+    if not refresh and previous:
+        log.warning("the token endpoint answered without a refresh token; the one before is kept")
+        refresh = previous.refresh_token.reveal()
+    if not isinstance(access, str) or not access or not isinstance(refresh, str) or not refresh or lifetime is None:
+        lacking = [name for name in ("access_token", "refresh_token") if not body.get(name)] or [
+            "a readable expires_in"
+        ]
         raise ServerFault(f"the token endpoint answered 200 without {', '.join(lacking)}", status=200)
     issued_at = server_time(reply) or now
     found = claims(Secret(access))

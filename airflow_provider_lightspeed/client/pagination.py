@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
-from urllib.parse import urlsplit
+from urllib.parse import parse_qs, urlsplit
 
 from airflow_provider_lightspeed.exceptions import ProtocolViolation
 
@@ -29,7 +29,8 @@ class Cursor:
     def advance(self, body: Mapping[str, Any]) -> str | None:
         """Move to the page after the one in ``body``; ``None`` at the end. A missing ``next`` is the end.
 
-        :raises ProtocolViolation: the link was followed before, or leaves scheme, host, port or account.
+        :raises ProtocolViolation: the link was followed before, has no cursor, or leaves scheme, host, port or account
+            (D2 in docs/live.md).
         """
         attributes = body.get("@attributes")
         link = attributes.get("next") if isinstance(attributes, Mapping) else None
@@ -49,9 +50,32 @@ class Cursor:
         if link in self._seen:
             msg = f"the next page's link of {parts.path} was followed before: the cursor runs in a circle"
             raise ProtocolViolation(msg, found=parts.path)
+        if not parse_qs(parts.query).get("after"):
+            msg = f"the next page's link of {parts.path} has no 'after': it would lead back to the first page"
+            raise ProtocolViolation(msg, found=parts.path)
         self._seen.add(link)
         self.url = link
         return link
+
+
+class Beginnings:
+    """The first records of one list's pages: no two pages begin with the same record (D1 in docs/live.md)."""
+
+    def __init__(self) -> None:
+        self._pages: dict[str, int] = {}
+
+    def check(self, path: str, records: Sequence[Mapping[str, Any]]) -> None:
+        """Take the next page's records.
+
+        :raises ProtocolViolation: an earlier page began with the same record: the server began its walk anew.
+        """
+        if not records:
+            return
+        number, first = len(self._pages) + 1, repr(records[0])
+        earlier = self._pages.setdefault(first, number)
+        if earlier != number:
+            msg = f"{path}: page {number} begins with the record that page {earlier} began with: the walk began anew"
+            raise ProtocolViolation(msg, found=number)
 
 
 def _origin(url: str) -> tuple[str, str, int | None]:

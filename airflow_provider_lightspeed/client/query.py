@@ -24,6 +24,10 @@ PAGE_SIZE: Final = 100
 COUNT_COST: Final = 10.0
 BASE_COST: Final = 1.0
 
+_NUMBER = re.compile(r"-?\d+(\.\d+)?")
+#: One value of an ``IN`` and what follows it: in double quotes as JSON has them, in single quotes that are doubled
+#: inside, or bare.
+_IN_VALUE = re.compile(r"""\s*(?:("(?:[^"\\]|\\.)*")|'((?:[^']|'')*)'|([^,"'\s][^,]*?|))\s*(,|$)""", re.DOTALL)
 _LOOKS_LIKE_OPERATOR = re.compile(r"^([<>=!~]+|[A-Z]{2,7}),")
 
 
@@ -57,7 +61,7 @@ class Condition:
         if self.operator == "":
             return self.values[0]
         if self.operator == "IN":
-            return f"IN,[{','.join(self.values)}]"
+            return f"IN,[{','.join(map(_operand, self.values))}]"
         return ",".join((self.operator, *self.values))
 
     @property
@@ -144,8 +148,7 @@ def parse_condition(value: Any, *, field: str = "filters") -> Condition:
             return Condition("", (text,))
         raise unknown(f"filters[{field!r}]", operator, OPERATORS, what="operator")
     if operator == "IN":
-        inner = operand.strip().removeprefix("[").removesuffix("]").strip()
-        return in_(part.strip().strip("\"'") for part in inner.split(",") if inner)
+        return in_(_in_values(operand, text, field))
     if operator == "><":
         operands = tuple(operand.split(","))
         if len(operands) != 2:
@@ -153,6 +156,39 @@ def parse_condition(value: Any, *, field: str = "filters") -> Condition:
             raise InvalidArgument(msg, field=field, found=text, allowed=("><,low,high",))
         return Condition("><", operands)
     return Condition(operator, (operand,))
+
+
+def _operand(value: str) -> str:
+    """Return a value of an ``IN``: a number bare, a text in quotes, so that a comma in it parts nothing."""
+    return value if _NUMBER.fullmatch(value) else orjson.dumps(value).decode()
+
+
+def _in_values(operand: str, text: str, field: str) -> list[str]:
+    """Read the values of an ``IN``: in brackets or not, in either kind of quotes or none."""
+    inner = operand.strip()
+    is_open = inner.startswith("[") and not inner.endswith("]")
+    if inner.startswith("[") and inner.endswith("]"):
+        inner = inner[1:-1].strip()
+    values: list[str] = []
+    place, more = 0, bool(inner)
+    while more:
+        found = _IN_VALUE.match(inner, place)
+        if found is None or is_open:
+            msg = f'filters[{field!r}]: a bracket or quote in {text!r} is not closed; write texts like IN,["a, b","c"]'
+            raise InvalidArgument(msg, field=field, found=text, allowed=('IN,["a, b","c"]',))
+        if found[1] is not None:
+            values.append(_unquoted(found[1]))
+        else:
+            values.append(found[3] if found[2] is None else found[2].replace("''", "'"))
+        place, more = found.end(), found[4] == ","
+    return values
+
+
+def _unquoted(quoted: str) -> str:
+    try:
+        return str(orjson.loads(quoted))
+    except orjson.JSONDecodeError:
+        return quoted[1:-1]
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random as _random
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any, Final, Protocol
 from urllib.parse import urlsplit
@@ -14,7 +14,7 @@ from airflow_provider_lightspeed.auth.flow import OAuthReply, retry_after, serve
 from airflow_provider_lightspeed.auth.source import TokenSource
 from airflow_provider_lightspeed.auth.token import Token
 from airflow_provider_lightspeed.client.decision import Action, Decision, backoff, decide
-from airflow_provider_lightspeed.client.pagination import Cursor, records_of
+from airflow_provider_lightspeed.client.pagination import Beginnings, Cursor, records_of
 from airflow_provider_lightspeed.client.query import PAGE_SIZE, Filters, build_url, request_cost
 from airflow_provider_lightspeed.client.rate_headers import RateHeaders
 from airflow_provider_lightspeed.client.rate_limit import BucketSnapshot, RateLimiter
@@ -23,6 +23,8 @@ from airflow_provider_lightspeed.clock import Clock, SystemClock
 from airflow_provider_lightspeed.exceptions import LightspeedError, LightspeedRateError, ProtocolViolation, Unreachable
 
 BASE_PATH: Final = "/API/V3"
+#: The burst limiter's words, for a 429 without the header that names the limiter (docs: introduction/rate-limiting).
+_BURST: Final = b"burst rate limit"
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,12 +166,14 @@ class RSeriesClient:
         limit: int | None = PAGE_SIZE,
         params: Mapping[str, str] | None = None,
         base_path: str | None = None,
+        timeout: float | None = None,
     ) -> Iterator[Page]:
         """Yield the pages of a list, in order, each requested when it is asked for.
 
         :param path: ``Sale`` or ``Item/12/Image``, relative to the account.
         :param envelope: the key that holds the records.
         :param relations_cost: bucket units that ``relations`` add to each request.
+        :param timeout: seconds to wait for the next byte of an answer; ``None``: the transport's own.
         :raises LightspeedError: see ``exceptions``; pages yielded so far are then not the whole.
         """
         cost = request_cost(relations=relations_cost, filters=filters)
@@ -183,14 +187,15 @@ class RSeriesClient:
             params=params,
         )
         cursor = Cursor(first, prefix=_prefix(first))
-        index = 0
+        index, beginnings = 0, Beginnings()
         while url := cursor.url:
             waited = self.limiter.waited_here
             began = self._clock.monotonic()
-            body = self._read(url, cost)
+            body = self._read(url, cost, page=index + 1, timeout=timeout)
             seconds = self._clock.monotonic() - began - (self.limiter.waited_here - waited)
-            next_url = cursor.advance(body)
-            yield Page(url, index, records_of(body, envelope), next_url, self._price(url, cost), max(0.0, seconds))
+            records, next_url = records_of(body, envelope), cursor.advance(body)
+            beginnings.check(path, records)
+            yield Page(url, index, records, next_url, self._price(url, cost), max(0.0, seconds))
             index += 1
 
     def get(self, path: str, *, cost: float = 1.0, base_path: str | None = None) -> dict[str, Any]:
@@ -209,31 +214,35 @@ class RSeriesClient:
         except (KeyError, TypeError, ValueError):
             raise ProtocolViolation(f"the count of {path} is missing from the answer", path=path) from None
 
-    def _read(self, url: str, cost: float) -> dict[str, Any]:
-        """Send until the table says deliver; every try takes the token anew, as it may have been renewed meanwhile."""
-        attempt, forbidden, rate_waited = 0, None, 0.0
-        token = self._tokens.token()
+    def _read(self, url: str, cost: float, *, page: int | None = None, timeout: float | None = None) -> dict[str, Any]:
+        """Send until the table says deliver.
+
+        :param page: the page's number, from 1, for errors.
+        """
+        attempt, rate_waited, was_refused = 0, 0.0, False
+        before: Reply | Unreachable | None = None
         while True:
-            reply, wait = self._send(url, cost, token)
+            reply, wait, token = self._send(url, cost, timeout)
             decision = decide(reply)
             if decision.action is Action.DELIVER:
                 assert decision.body is not None
                 self._tokens.used(token)
                 return decision.body
-            if decision.action is Action.REFRESH and forbidden is None:
-                forbidden = token
-                token = self._tokens.refused(token)
+            if decision.action is Action.REFRESH and not was_refused:
+                was_refused = True
+                self._tokens.refused(token)
                 continue
             if decision.action is Action.WAIT:
                 rate_waited += wait or 0.0
                 if rate_waited > self._max_wait:
-                    raise self._error(decision, url, reply, cls=LightspeedRateError, retry_after=wait)
+                    raise self._error(decision, url, reply, page=page, cls=LightspeedRateError, retry_after=wait)
                 continue
             attempt += 1
-            if decision.action is not Action.RETRY or attempt >= self._attempts:
-                raise self._error(decision, url, reply, attempts=attempt)
+            is_repeated = not decision.is_transient and _is_same(reply, before)
+            before = reply
+            if decision.action is not Action.RETRY or attempt >= self._attempts or is_repeated:
+                raise self._error(decision, url, reply, page=page, attempts=attempt, is_repeated=is_repeated)
             self._pause(decision, url, attempt, wait)
-            token = self._tokens.token()
 
     def _price(self, url: str, cost: float) -> float:
         """Return what such a request really costs."""
@@ -253,15 +262,21 @@ class RSeriesClient:
         if is_news and self._events:
             self._events.mispriced(path, cost, charged)
 
-    def _send(self, url: str, cost: float, token: Token) -> tuple[Reply | Unreachable, float | None]:
+    def _send(self, url: str, cost: float, timeout: float | None) -> tuple[Reply | Unreachable, float | None, Token]:
+        """Wait for the limiter, take the token, send: a wait may outlast a token, so it is taken last."""
         ticket = self.limiter.acquire(self._price(url, cost))
+        try:
+            token = self._tokens.token()
+        except BaseException:
+            self.limiter.lost(ticket)
+            raise
         headers = {"Authorization": f"Bearer {token.access_token.reveal()}", "Accept": "application/json"}
         try:
-            reply = self._transport.send(Request("GET", url, headers))
+            reply = self._transport.send(Request("GET", url, headers, timeout=timeout))
         except Unreachable as error:
             self._count(requests=1, drips=ticket.cost)
             self.limiter.lost(ticket)
-            return error, None
+            return error, None, token
         now = self._clock.now()
         date = server_time(OAuthReply(reply.status, reply.headers, b""))
         if date is not None:
@@ -271,13 +286,15 @@ class RSeriesClient:
         if reply.status == 429:
             wait = max(asked or 1.0, 1.0)
             self._count(requests=1)
+            if rate.limiter is None and _BURST in reply.body.lower():
+                rate = replace(rate, limiter="api-burst-limiter")
             self.limiter.refused(ticket, rate, wait)
-            return reply, wait
+            return reply, wait, token
         self._count(requests=1, drips=ticket.cost if rate.cost is None else rate.cost)
         if rate.cost is not None and reply.status == 200:
             self._check_price(url, cost, rate.cost)
         self.limiter.observe(ticket, rate)
-        return reply, asked
+        return reply, asked, token
 
     def _pause(self, decision: Decision, url: str, attempt: int, asked: float | None) -> None:
         wait = backoff(attempt, self._random, asked=min(asked, self._max_wait) if asked else None)
@@ -292,14 +309,27 @@ class RSeriesClient:
         url: str,
         reply: Reply | Unreachable,
         *,
+        page: int | None = None,
+        is_repeated: bool = False,
         cls: type[LightspeedError] | None = None,
         **facts: Any,
     ) -> LightspeedError:
         parts = urlsplit(url)
         status = None if isinstance(reply, Unreachable) else reply.status
         tries = f" after {facts['attempts']} tries" if facts.get("attempts", 0) > 1 else ""
-        msg = f"GET {parts.path}{tries}: {decision.reason}"
-        return (cls or decision.error)(msg, status=status, url=f"{parts.scheme}://{parts.netloc}{parts.path}", **facts)
+        where = f"; on page {page}" if page else ""
+        repeated = "; the same answer came twice, byte for byte, so it was not asked for again" if is_repeated else ""
+        msg = f"GET {parts.path}{tries}: {decision.reason}{where}{repeated}"
+        address = f"{parts.scheme}://{parts.netloc}{parts.path}"
+        facts |= {"page": page, "offset": decision.offset, "reason": decision.reason}
+        return (cls or decision.error)(msg, status=status, url=address, **facts)
+
+
+def _is_same(reply: Reply | Unreachable, before: Reply | Unreachable | None) -> bool:
+    """Whether two answers in a row are the same, byte for byte: then a third would be too."""
+    if not isinstance(reply, Reply) or not isinstance(before, Reply):
+        return False
+    return (reply.status, reply.body) == (before.status, before.body)
 
 
 def _prefix(url: str) -> str:

@@ -27,12 +27,14 @@ class Request:
     """What to send. Headers and body may hold secrets, so they do not show.
 
     :param url: complete, with the encoded query.
+    :param timeout: seconds to wait for the next byte; ``None``: the transport's own.
     """
 
     method: str
     url: str
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
     json: Any = field(default=None, repr=False)
+    timeout: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +133,7 @@ class RequestsTransport:
                 request.url,
                 headers=dict(request.headers),
                 json=request.json,
-                timeout=self._timeout,
+                timeout=(self._timeout[0], request.timeout or self._timeout[1]),
                 allow_redirects=False,
                 stream=True,
                 **self._environment(request.url),

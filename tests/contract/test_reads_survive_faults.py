@@ -132,7 +132,11 @@ PASSING: dict[str, list[dict[str, Any]]] = {
         {"action": "truncate", "nth": 3, "bytes": 1},
         {"action": "truncate", "nth": 3, "count": 3},
     ],
-    "HTML with status 200": [{"action": "html", "nth": 2, "count": 4}],
+    "HTML with status 200": [
+        {"action": "html", "nth": 2},
+        {"action": "html", "nth": 2, "body": "<html>busy</html>"},
+        {"action": "html", "nth": 4},
+    ],
     "JSON that breaks off with status 200": [
         {"action": "html", "nth": 3, "body": '{"@attributes": {"next": ""}, "Sale": [{"saleID": "1"}'}
     ],
@@ -387,7 +391,8 @@ MIXTURE: tuple[dict[str, Any], ...] = (
     {"action": "reset", "probability": 0.05},
     {"action": "reset", "probability": 0.03, "after": True},
     {"action": "truncate", "probability": 0.05},
-    {"action": "html", "probability": 0.05},
+    {"action": "html", "probability": 0.05, "count": 1},  # twice in a row it would not pass
+    {"action": "status", "status": 504, "probability": 0.05},
     {"action": "status", "status": 502, "probability": 0.05},
     {"action": "status", "status": 503, "probability": 0.05, "headers": {"Retry-After": "3"}},
     {"action": "try_later", "probability": 0.05},
@@ -427,11 +432,15 @@ def test_random_mixture_of_faults_loses_no_row_and_doubles_none(seed: int, tmp_p
 # -- faults that do not pass ----------------------------------------------------------------------------------------
 
 ENDLESS: dict[str, tuple[dict[str, Any], type[LightspeedError], str]] = {
-    "500": ({"action": "status", "status": 500}, ServerFault, r"Sale\.json after 6 tries: 500"),
+    "500": ({"action": "status", "status": 500}, ServerFault, r"Sale\.json after 2 tries: 500.*on page 4; the same"),
     "502 pages": (HTML_502, ServerFault, r"Sale\.json after 6 tries: 502"),
     "resets": ({"action": "reset"}, Unreachable, r"Sale\.json after 6 tries: no complete reply"),
     "truncated bodies": ({"action": "truncate"}, Unreachable, r"Sale\.json after 6 tries: no complete reply"),
-    "HTML with status 200": ({"action": "html"}, ServerFault, r"Sale\.json after 6 tries: 200"),
+    "HTML with status 200": (
+        {"action": "html"},
+        ServerFault,
+        r"Sale\.json after 2 tries: 200: the body is an HTML page.*on page 4; the same answer came twice",
+    ),
     "try again later": ({"action": "try_later"}, ServerFault, r"Sale\.json after 6 tries: 400"),
     "401": ({"action": "unauthorized"}, AccessDenied, r"Sale\.json: 401"),
     "429": ({"action": "rate_limited"}, LightspeedRateError, r"Sale\.json: 429"),

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from airflow_provider_lightspeed.arrow.convert import Lineage, RecordConverter
 from airflow_provider_lightspeed.arrow.types import DECIMAL, TIMESTAMP, Selection, arrow_schema
 from airflow_provider_lightspeed.exceptions import InvalidArgument
+from airflow_provider_lightspeed.redact import Secret
 from airflow_provider_lightspeed.resources.catalog import resource, resources
 from tests.support.fakes import NOON
 
@@ -259,3 +260,47 @@ def test_no_value_is_lost(records: list[dict[str, Any]]) -> None:
             name = "updateTime" if key == "updatetime" else key
             kept = any(path == key or path.startswith((f"{key}.", f"{key}[")) for path in aside)
             assert kept or value in (None, "", [], {}) or row.get(name) is not None, (key, value)
+
+
+def test_lone_surrogate_is_replaced_and_its_raw_form_kept() -> None:
+    """Wherever it stands: text, nested text, unknown field, number. The rest of the row and of the page is untouched."""
+    broken = "cut \ud83d off"
+    converter = RecordConverter(SALE, ("SaleLines",), lineage=LINEAGE)
+    line = {"saleLineID": "7", "lineType": broken}
+    record = {
+        "saleID": "1",
+        "ticketNumber": broken,
+        "total": "5\ud83d",
+        "timeStamp": "\ud83d",
+        "brandNew": {"a": [broken]},
+        "SaleLines": {"SaleLine": line},
+    }
+    first, second = converter.convert([record, {"saleID": "2", "ticketNumber": "whole"}]).to_pylist()
+    assert first["ticketNumber"] == "cut \ufffd off"
+    assert first["SaleLines"][0]["lineType"] == "cut \ufffd off"
+    assert first["total"] is None
+    assert extra(first) == {
+        "ticketNumber": r"cut \ud83d off",
+        "total": r"5\ud83d",
+        "timeStamp": r"\ud83d",
+        "brandNew": {"a": [r"cut \ud83d off"]},
+        "SaleLines[0].lineType": r"cut \ud83d off",
+    }
+    assert converter.report["ticketNumber", "a damaged text"] == 1
+    assert second["ticketNumber"] == "whole"
+    assert second["_extra"] is None
+
+
+def test_damaged_text_is_hashed_like_any_other() -> None:
+    """A hash of it is no error, and differs from that of the text it is replaced by."""
+    converter = RecordConverter(SALE, (), Selection(hashed=("ticketNumber",)), lineage=LINEAGE, salt=Secret("pepper"))
+    rows = converter.convert([{"ticketNumber": "a\ud83d"}, {"ticketNumber": "a\ufffd"}]).to_pylist()
+    assert len({row["ticketNumber"] for row in rows}) == 2
+
+
+@pytest.mark.parametrize("text", ["NaN", "Infinity", "-Infinity"])
+def test_number_that_is_none_is_kept_beside_its_null_column(text: str) -> None:
+    """JSON has no such numbers; PHP writes them."""
+    (row,) = converted({"saleID": text, "total": text, "ticketNumber": text})
+    assert (row["saleID"], row["total"], row["ticketNumber"]) == (None, None, text)
+    assert extra(row) == {"saleID": text, "total": text}

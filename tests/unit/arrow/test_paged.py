@@ -160,3 +160,13 @@ def test_documented_pages_go_the_quick_way(record: Record) -> None:
     for _ in range(2):
         converter.take([{"saleID": "1", "total": "1", "createTime": "", "SaleLines": ""}, record])
     assert converter.flush().column("saleID").to_pylist() == [1, int(record["saleID"] or 0) or None] * 2
+
+
+def test_page_with_a_damaged_text_is_read_record_by_record() -> None:
+    """What UTF-8 cannot hold cannot be written as a line."""
+    converter = PageConverter(resource("Sale"), lineage=Lineage("7", NOON))
+    converter.take([{"saleID": "1", "ticketNumber": "a"}])
+    converter.take([{"saleID": "2", "ticketNumber": "b\ud800"}])
+    rows = converter.flush().to_pylist()
+    assert [row["ticketNumber"] for row in rows] == ["a", "b\ufffd"]
+    assert rows[1]["_extra"] == r'{"ticketNumber":"b\\ud800"}'

@@ -230,3 +230,42 @@ def test_page_of_a_gateway_is_no_revocation() -> None:
     """It comes with a 200 as well; the grant may be alive."""
     with pytest.raises(ServerFault):
         parse_revoke(reply(b"\n<!doctype html><h1>Maintenance</h1>", 200), now=NOON)
+
+
+def test_a5_answer_without_a_life_counts_half_an_hour() -> None:
+    """The shortest that a live server was seen to give."""
+    token = parse_token(reply({name: PAIR[name] for name in PAIR if name != "expires_in"}), now=NOON)
+    assert token.lifetime == timedelta(seconds=1800)
+    assert parse_token(reply(PAIR | {"expires_in": None}), now=NOON).lifetime == timedelta(seconds=1800)
+    assert parse_token(reply(PAIR | {"expires_in": "900"}), now=NOON).lifetime == timedelta(seconds=900)
+
+
+def test_a6_exchange_sends_what_the_docs_demand_and_no_scope() -> None:
+    """A scope is refused there by some servers."""
+    requests = code_request(CLIENT, Secret("c"), Secret("v")), refresh_request(CLIENT, Secret("r"))
+    assert [set(request.json) for request in requests] == [
+        {"client_id", "client_secret", "grant_type", "code", "code_verifier"},
+        {"client_id", "client_secret", "grant_type", "refresh_token"},
+    ]
+
+
+def test_a8_answer_without_a_refresh_token_keeps_the_old_one_and_says_so(caplog: pytest.LogCaptureFixture) -> None:
+    """With null or nothing in its place; without a token before it is no answer."""
+    for lacking in (
+        {"access_token": "a2", "expires_in": 60},
+        {**PAIR, "refresh_token": None},
+        {**PAIR, "refresh_token": ""},
+    ):
+        caplog.clear()
+        token = parse_token(reply(lacking), now=NOON, previous=make_token("1"))
+        assert token.refresh_token.reveal() == "refresh-1"
+        assert "without a refresh token" in caplog.text
+        assert "refresh-1" not in caplog.text
+        with pytest.raises(ServerFault, match="refresh_token"):
+            parse_token(reply(lacking), now=NOON)
+
+
+def test_a10_unchanged_access_token_is_tolerated() -> None:
+    """The older server's rule."""
+    token = parse_token(reply(PAIR | {"access_token": "access-1"}), now=NOON, previous=make_token("1"))
+    assert token.access_token.reveal() == "access-1"

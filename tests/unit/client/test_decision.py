@@ -85,3 +85,67 @@ def test_backoff_grows_to_its_cap_and_obeys_the_server(attempt: int, chance: flo
     assert wait >= (asked or 0)
     assert wait <= max(BACKOFF_CAP, asked or 0)
     assert wait > 0
+
+
+DEAD = [
+    {"httpCode": "403", "httpMessage": "Forbidden", "message": "Access token has been revoked"},
+    {"httpCode": "401", "message": "Token has expired", "errorClass": "BadAuthenticationRequestException"},
+    {
+        "error": "access_denied",
+        "error_description": "The request was denied.",
+        "hint": "Access token could not be verified",
+    },
+    {"error": "invalid_token", "error_description": "The access token expired"},
+]
+
+
+@pytest.mark.parametrize("status", [401, 403])
+@pytest.mark.parametrize("body", DEAD)
+def test_a1_words_of_a_dead_token_are_a_401_under_403_too(status: int, body: dict[str, str]) -> None:
+    """In both shapes of a body: the API's message, the OAuth server's description and hint."""
+    decision = decide(Reply(status, {}, orjson.dumps(body)))
+    assert decision.action is Action.REFRESH
+    assert any(text in decision.reason for text in body.values())
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["You do not have permission to access this resource", "insufficient scope", "Your session is forbidden", ""],
+)
+def test_a2_missing_right_never_refreshes(text: str) -> None:
+    """A needless refresh gets a client blocked, for all its accounts."""
+    decision = decide(Reply(403, {}, orjson.dumps({"httpCode": "403", "httpMessage": "Forbidden", "message": text})))
+    assert (decision.action, decision.error) == (Action.FAIL, AccessDenied)
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "transient"),
+    [
+        (502, HTML, True),
+        (503, HTML, True),
+        (504, b"", True),
+        (524, HTML, True),
+        (408, b"", True),
+        (400, message("Please try again later."), True),
+        (500, b"{}", False),
+        (200, HTML, False),
+        (200, GOOD[:-5], False),
+        (501, b"", False),
+    ],
+)
+def test_gateways_faults_are_transient_and_others_only_if_they_change(
+    status: int, body: bytes, transient: bool
+) -> None:
+    """What comes twice, byte for byte, will come a third time; a gateway's page always looks the same."""
+    assert decide(Reply(status, {}, body)).is_transient is transient
+
+
+@pytest.mark.parametrize(
+    ("body", "words"),
+    [(b"[]", "an array"), (b"null", "null"), (b'"x"', "a text"), (b"5", "a number"), (b"true", "a boolean")],
+)
+def test_body_that_is_no_object_is_named_for_what_it_is(body: bytes, words: str) -> None:
+    """Not as one that is cut off."""
+    reason = decide(Reply(200, {}, body)).reason
+    assert words in reason
+    assert "object" in reason

@@ -111,3 +111,9 @@ def test_answer_to_another_question_is_refused(body: dict[str, object]) -> None:
     """Taking it for an empty list would lose the data silently."""
     with pytest.raises(ProtocolViolation):
         records_of(body, "Sale")
+
+
+def test_d2_next_without_a_cursor_is_refused() -> None:
+    """It would lead back to the beginning."""
+    with pytest.raises(ProtocolViolation, match="no 'after'"):
+        cursor().advance(page("https://api.lightspeedapp.com/API/V3/Account/7/Sale.json?limit=100&sort=saleID"))

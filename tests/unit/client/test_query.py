@@ -155,3 +155,52 @@ def test_descending_sort_keeps_its_minus() -> None:
 def test_aware_moments_are_sent_in_utc() -> None:
     """The server stores UTC; microseconds are not part of its format."""
     assert str(eq(datetime(2026, 1, 1, 0, 0, 0, 5, tzinfo=UTC))) == "2026-01-01T00:00:00+00:00"
+
+
+@pytest.mark.parametrize(
+    ("values", "text"),
+    [
+        ([1, 2], "IN,[1,2]"),
+        (["007", 8], "IN,[007,8]"),
+        (["Oak"], 'IN,["Oak"]'),
+        (["a, b", 'say "x"', 5], 'IN,["a, b","say \\"x\\"",5]'),
+        ([""], 'IN,[""]'),
+        (["Müller"], 'IN,["Müller"]'),
+    ],
+)
+def test_in_takes_texts_with_commas_and_quotes(values: list[Any], text: str) -> None:
+    """Numbers stand bare, texts in quotes; both read back as they were."""
+    assert str(in_(values)) == text
+    assert parse_condition(text) == in_(values)
+
+
+@pytest.mark.parametrize(
+    ("text", "values"),
+    [
+        ("IN,[1,2,3]", ("1", "2", "3")),
+        ("IN,1,2,3", ("1", "2", "3")),
+        ("IN, [ 1 , 2 ]", ("1", "2")),
+        ("IN,[Oak,River]", ("Oak", "River")),
+        ("IN,Oak,River", ("Oak", "River")),
+        ('IN,["Oak","a, b"]', ("Oak", "a, b")),
+        ('IN,"a, b",c', ("a, b", "c")),
+        ("IN,['a, b','it''s']", ("a, b", "it's")),
+        ('IN,["x]"]', ("x]",)),
+    ],
+)
+def test_in_is_read_in_every_form(text: str, values: tuple[str, ...]) -> None:
+    """In brackets or bare, with either quotes or none; a comma inside quotes parts nothing."""
+    assert parse_condition(text).values == values
+
+
+@pytest.mark.parametrize("text", ['IN,["a', "IN,['a,b"])
+def test_in_with_an_open_quote_is_refused(text: str) -> None:
+    """Rather than guessed."""
+    with pytest.raises(InvalidArgument, match="quote"):
+        parse_condition(text)
+
+
+@given(st.lists(st.text(st.characters(exclude_categories=["Cs"]), max_size=8), min_size=1, max_size=5))
+def test_any_texts_survive_in(values: list[str]) -> None:
+    """Whatever stands in them."""
+    assert parse_condition(str(in_(values))).values == tuple(values)

@@ -197,3 +197,107 @@ def test_other_price_than_worked_out_is_said_once_and_learned() -> None:
         assert page.cost == 2.5
     assert setting.events.prices == [("/API/V3/Account/7/Sale.json", 1.0, 2.5)]
     assert setting.client.usage.drips == 5.0
+
+
+REVOKED = json_reply({"httpCode": "403", "httpMessage": "Forbidden", "message": "Access token has been revoked"}, 403)
+
+
+def test_a1_revoked_token_is_replaced_once_and_the_read_goes_on() -> None:
+    """It comes as a 403; the second one in a row ends the request with its cause."""
+    setting = Setting(REVOKED, GOOD)
+    assert setting.read() == [{"saleID": "1"}]
+    assert setting.bearers == ["Bearer access-1", "Bearer access-2"]
+    setting = Setting(REVOKED, REVOKED)
+    with pytest.raises(AccessDenied, match="Access token has been revoked"):
+        setting.read()
+    assert len(setting.transport.requests) == 2
+
+
+def test_a2_missing_right_is_said_and_costs_no_refresh() -> None:
+    """One request, one token."""
+    setting = Setting(json_reply({"message": "You do not have permission to access this resource"}, 403))
+    with pytest.raises(AccessDenied, match="You do not have permission") as caught:
+        setting.read()
+    assert caught.value.status == 403
+    assert setting.bearers == ["Bearer access-1"]
+
+
+def test_a12_try_again_later_is_retried_like_a_gateways_fault() -> None:
+    """Though its words are the same each time."""
+    later = json_reply({"message": "Please try again later."}, 400)
+    assert Setting(*[later] * 5, GOOD).read() == [{"saleID": "1"}]
+
+
+def test_token_is_taken_after_the_wait_for_the_limiter() -> None:
+    """A wait may be longer than a token lives."""
+    setting = Setting(json_reply({}, 429, {"Retry-After": "30"}), GOOD)
+    tokens: Any = setting.client._tokens
+    clock = setting.clock
+    tokens.token = lambda: make_token("late" if clock.passed >= 30 else "early")
+    setting.read()
+    assert setting.bearers == ["Bearer access-early", "Bearer access-late"]
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [Reply(500, {}, b"oops"), Reply(200, {}, b'{"Sale": [{"saleID": "1"'), Reply(200, {}, b"<html>login</html>")],
+)
+def test_fault_that_repeats_itself_byte_for_byte_is_tried_twice(fault: Reply) -> None:
+    """It is not transient; the error names the place."""
+    setting = Setting(*[fault] * 6)
+    with pytest.raises(
+        ServerFault, match=r"Sale\.json after 2 tries: .*on page 1; the same answer came twice"
+    ) as caught:
+        setting.read()
+    assert len(setting.transport.requests) == 2
+    assert caught.value.page == 1
+
+
+def test_fault_that_changes_is_tried_to_the_end() -> None:
+    """Each time another half of the page: a connection that breaks off."""
+    halves = [Reply(200, {}, b'{"Sale": [{"saleID": "1"'[: 20 - n]) for n in range(5)]
+    assert Setting(*halves, GOOD).read() == [{"saleID": "1"}]
+
+
+def test_undecodable_body_is_named_with_page_and_byte() -> None:
+    """So that a person finds it."""
+    link = "https://api.example/API/V3/Account/7/Sale.json?after=1"
+    first = json_reply({"@attributes": {"next": link}, "Sale": [{"saleID": "1"}]})
+    setting = Setting(first, *[Reply(200, {}, b'{"Sale": [{"saleID": "2", "note": \'x\'}]}')] * 2)
+    with pytest.raises(ServerFault, match=r"not JSON at byte 34 .*on page 2") as caught:
+        setting.read()
+    assert (caught.value.page, caught.value.offset) == (2, 34)
+
+
+def test_gateways_page_is_tried_to_the_end() -> None:
+    """Its HTML never changes, and it goes away."""
+    assert Setting(*[Reply(502, {}, b"<html>502</html>")] * 5, GOOD).read() == [{"saleID": "1"}]
+
+
+def test_d1_walk_that_begins_anew_is_an_error() -> None:
+    """A page that begins with the record of an earlier page: the server did not follow its own cursor."""
+    link = "https://api.example/API/V3/Account/7/Sale.json?after={}"
+    pages = [
+        json_reply({"@attributes": {"next": link.format(n)}, "Sale": [{"saleID": "1"}, {"saleID": "2"}]})
+        for n in (1, 2)
+    ]
+    with pytest.raises(ProtocolViolation, match="page 2 begins with the record"):
+        Setting(*pages).read()
+
+
+def test_d9_burst_limit_is_known_by_its_text_too() -> None:
+    """A 429 without the header that names the limiter: then only the burst window is waited out."""
+    burst = Reply(429, {}, b'{"message": "Burst rate limit exceeded"}')
+    setting = Setting(burst, GOOD)
+    assert setting.read() == [{"saleID": "1"}]
+    assert setting.clock.passed < 5
+    bucket = Setting(json_reply({"message": "Rate limit exceeded"}, 429), GOOD)
+    bucket.read()
+    assert bucket.clock.passed >= 10
+
+
+def test_c11_time_out_of_a_list_reaches_the_transport() -> None:
+    """Some lists take minutes."""
+    setting = Setting(GOOD)
+    list(setting.client.pages("Shipment", envelope="Sale", timeout=300.0))
+    assert setting.transport.requests[0].timeout == 300.0
