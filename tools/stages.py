@@ -62,7 +62,7 @@ def run(target: str) -> Result:
     began = time.monotonic()
     with log.open("wb") as out:
         status = subprocess.run(
-            ["make", "--no-print-directory", target],  # noqa: S607
+            ["make", "--no-print-directory", target],
             cwd=ROOT,
             stdin=subprocess.DEVNULL,
             stdout=out,

@@ -33,7 +33,9 @@ def rows_of(folder: Path, name: str, table: str = "") -> list[Record]:
 def scalar_fields(name: str) -> list[Field]:
     """Return the fields that are columns of their own."""
     inside = {FieldType.OBJECT, FieldType.COLLECTION, FieldType.MIXED, FieldType.STRING_LIST}
-    return [field for field in resource(name).entity.fields.values() if field.type not in inside and not field.is_secret]
+    return [
+        field for field in resource(name).entity.fields.values() if field.type not in inside and not field.is_secret
+    ]
 
 
 def shown_truth(name: str, record: Record) -> Shown:
