@@ -6,6 +6,7 @@ files in ``.cache/``, and hands out copies.
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import hashlib
 import importlib.metadata
@@ -57,6 +58,7 @@ def postgres(folder: Path) -> Iterator[dict[str, str]]:
         yield {_CONN: server.get_uri().replace("postgresql://", "postgresql+psycopg2://")}
     finally:
         server.cleanup()
+        atexit.unregister(server._cleanup)  # noqa: SLF001 - it would do so again, and log where nobody listens any more
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -118,6 +119,7 @@ def postgres_warehouse(folder: Path) -> Iterator[PostgresWarehouse]:
         running.close()
     finally:
         server.cleanup()
+        atexit.unregister(server._cleanup)  # noqa: SLF001 - it would do so again, and log where nobody listens any more
 
 
 def at(minutes: float) -> datetime:
