@@ -23,6 +23,8 @@ DEFAULT_ALLOWED_HOSTS: Final = "*.lightspeedapp.com"
 LONGEST_ID: Final = 212
 #: What Airflow allows in a connection's ID, as long as this package does.
 CONN_ID: Final = re.compile(rf"[\w#!()\-.:/\\]{{1,{LONGEST_ID}}}")
+_HIGHEST_PORT: Final = 65_535
+_DEFAULT_PORTS: Final = {"https": 443, "http": 80}
 EXTRA_KEYS: Final = ("auth_url", "account_id", "scope", "refresh_token")
 #: What every URL parser reads alike: after a backslash or a semicolon, say, HTTP clients find another host than we do.
 _PLAIN_NETLOC: Final = re.compile(r"([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?")
@@ -76,7 +78,10 @@ class HostPolicy:
 
 
 def _is_plain(parts: SplitResult) -> bool:
-    is_bare = not parts.query and not parts.fragment
+    try:
+        is_bare = not parts.query and not parts.fragment and parts.port != 0
+    except ValueError:  # above 65535
+        return False
     return is_bare and bool(_PLAIN_NETLOC.fullmatch(parts.netloc) and _PLAIN_PATH.fullmatch(parts.path))
 
 
@@ -126,26 +131,30 @@ def read_settings(
     host: str | None,
     extra: Mapping[str, Any],
     policy: HostPolicy,
+    port: int | str | None = None,
     need_secret: bool = True,
 ) -> ConnectionSettings:
-    """Check the fields of a connection and return them.
+    """Check the fields of a connection and return them, without blanks and line ends around them.
 
     ``None`` and ``""`` both mean absent. Extra keys other than :data:`EXTRA_KEYS` are ignored with a warning.
 
+    :param port: the port of ``host``, if that names none; ``None``, ``""`` and 0, which Airflow's form sends, mean absent.
     :raises MissingCredentials: client ID or client secret is absent.
-    :raises InvalidArgument: a field holds the mask ``***``, a URL that credentials may not be sent to, or a long ID.
+    :raises InvalidArgument: a field holds the mask ``***``, a value of another type, a URL that credentials may not be sent
+        to, a port other than the host's, or a long ID.
     """
     _warn_of_strangers(conn_id, extra)
     if len(conn_id) > LONGEST_ID:
         msg = f"conn_id: {len(conn_id)} characters found, at most {LONGEST_ID} allowed; choose a shorter one"
         raise InvalidArgument(msg, field="conn_id", found=conn_id, allowed=())
-    secrets = {"password": password, "extra.refresh_token": extra.get("refresh_token")}
-    for name, value in secrets.items():
+    client_id, client_secret = _text(conn_id, "login", login), _text(conn_id, "password", password)
+    texts = {
+        name: _text(conn_id, f"extra.{name}", extra.get(name)) for name in ("auth_url", "account_id", "refresh_token")
+    }
+    for name, value in {"password": client_secret, "extra.refresh_token": texts["refresh_token"]}.items():
         if value == MASK:
             msg = f"connection {conn_id!r}, {name}: found the mask {MASK!r} instead of a value; enter the real one"
             raise InvalidArgument(msg, field=name, found=MASK, allowed=())
-    client_id = (login or "").strip()
-    client_secret = password or ""
     missing = [
         label
         for label, value in (("login (Client ID)", client_id), ("password (Client secret)", client_secret))
@@ -157,17 +166,62 @@ def read_settings(
             "into the connection (Admin > Connections)"
         )
         raise MissingCredentials(msg, conn_id=conn_id, fields_missing=missing)
-    scope = extra.get("scope") or ""
     return ConnectionSettings(
         conn_id=conn_id,
         client_id=client_id,
         client_secret=Secret(client_secret),
-        host=policy.check("host", host or DEFAULT_HOST),
-        auth_url=policy.check("auth_url", extra.get("auth_url") or DEFAULT_AUTH_URL),
-        account_id=str(extra.get("account_id") or "").strip() or None,
-        scope=tuple(scope.replace("+", " ").split() if isinstance(scope, str) else scope),
-        refresh_token=Secret(str(extra.get("refresh_token") or "").strip()),
+        host=policy.check("host", _with_port(conn_id, _text(conn_id, "host", host) or DEFAULT_HOST, port)),
+        auth_url=policy.check("auth_url", texts["auth_url"] or DEFAULT_AUTH_URL),
+        account_id=texts["account_id"] or None,
+        scope=_scope(conn_id, extra.get("scope")),
+        refresh_token=Secret(texts["refresh_token"]),
     )
+
+
+def _text(conn_id: str, name: str, value: object) -> str:
+    """Return a field as text; a number, such as an account's, is one too."""
+    if value is None:
+        return ""
+    if isinstance(value, bool) or not isinstance(value, str | int):
+        kind = type(value).__name__  # the value may be a secret
+        msg = f"connection {conn_id!r}, {name}: found a value of type {kind}, allowed is text; put it in quotes"
+        raise InvalidArgument(msg, field=name, found=kind, allowed=("text",))
+    return str(value).strip()
+
+
+def _scope(conn_id: str, value: object) -> tuple[str, ...]:
+    """Return scopes that are given as a list, or as text with blanks or plus signs between them."""
+    if isinstance(value, list | tuple):
+        return tuple(text for each in value if (text := _text(conn_id, "extra.scope", each)))
+    return tuple(_text(conn_id, "extra.scope", value).replace("+", " ").split())
+
+
+def _with_port(conn_id: str, host: str, port: int | str | None) -> str:
+    """Return the host with the connection's port, where it has none of its own.
+
+    :raises InvalidArgument: field ``port``; not a port's number, or another one than the host's.
+    """
+    text = str(port if port is not None else "").strip()
+    if text in ("", "0"):
+        return host
+    if not (text.isascii() and text.isdecimal()) or not 1 <= int(text) <= _HIGHEST_PORT:
+        msg = f"connection {conn_id!r}, port: found {port!r}, allowed 1 to {_HIGHEST_PORT}, or nothing"
+        raise InvalidArgument(msg, field="port", found=port, allowed=(f"1 to {_HIGHEST_PORT}",))
+    try:
+        parts = urlsplit(host if "://" in host else f"https://{host}")
+        own = parts.port
+    except ValueError:  # the policy refuses such a host by name
+        return host
+    if own is None:
+        is_default = int(text) == _DEFAULT_PORTS.get(parts.scheme)
+        return host if is_default else parts._replace(netloc=f"{parts.netloc}:{int(text)}").geturl()
+    if own != int(text):
+        msg = (
+            f"connection {conn_id!r}, port: found {text}, and host {_without_userinfo(host)!r} names port {own}; "
+            "clear the port, or write the same number in both"
+        )
+        raise InvalidArgument(msg, field="port", found=text, allowed=(str(own), "nothing"))
+    return host
 
 
 def _warn_of_strangers(conn_id: str, extra: Iterable[str]) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from airflow_provider_lightspeed.auth.ledger import Place
 from airflow_provider_lightspeed.compat import conf, deployment, new_session, secrets_backends
-from airflow_provider_lightspeed.exceptions import LightspeedRetriableError
+from airflow_provider_lightspeed.exceptions import InvalidArgument, LightspeedRetriableError
 from airflow_provider_lightspeed.provider_info import CONNECTION_TYPE
 from airflow_provider_lightspeed.settings import ConnectionSettings, HostPolicy, read_settings
 
@@ -27,15 +27,28 @@ def host_policy() -> HostPolicy:
 def settings_of(connection: Any) -> ConnectionSettings:
     """Read a connection object of Airflow (ORM row or Task SDK) without handing its values to any masker."""
     raw = connection.extra
-    extra: Mapping[str, Any] = json.loads(raw) if raw else {}
+    extra = _object_of(connection.conn_id, raw) if raw else {}
     return read_settings(
         connection.conn_id,
         login=connection.login,
         password=connection.password,
         host=connection.host,
+        port=connection.port,
         extra={key: value for key, value in extra.items() if value not in (None, "")},
         policy=host_policy(),
     )
+
+
+def _object_of(conn_id: str, extra: str) -> Mapping[str, Any]:
+    try:
+        found = json.loads(extra) or {}  # null means absent
+    except ValueError:
+        found = extra
+    if not isinstance(found, dict):
+        # What stands there may be a secret.
+        msg = f'connection {conn_id!r}, extra: it is no JSON object; write it like {{"refresh_token": "..."}}, or clear it'
+        raise InvalidArgument(msg, field="extra", found=type(found).__name__, allowed=("a JSON object",))
+    return found
 
 
 @dataclass(frozen=True, slots=True)

@@ -41,9 +41,97 @@ def test_mask_in_place_of_a_secret_is_named(changes: dict[str, Any]) -> None:
     assert caught.value.field in ("password", "extra.refresh_token")
 
 
+@pytest.mark.parametrize("around", ["{} ", " {}", "{}\n", "\t{}\r\n"])
+def test_blanks_and_line_ends_around_a_field_are_no_part_of_it(around: str) -> None:
+    """They come from copying a value out of a page or a file."""
+    extra = {"refresh_token": "token", "account_id": "7", "auth_url": "https://cloud.lightspeedapp.com", "scope": "a b"}
+    found = read(
+        login=around.format("id"),
+        password=around.format("secret"),
+        host=around.format("https://api.lightspeedapp.com"),
+        extra={name: around.format(value) for name, value in extra.items()},
+    )
+    assert found == read(extra=extra)
+    assert (found.client_secret.reveal(), found.refresh_token.reveal()) == ("secret", "token")
+
+
+@pytest.mark.parametrize("changes", [{"password": " \n"}, {"login": "\t"}])
+def test_blank_field_is_a_missing_one(changes: dict[str, Any]) -> None:
+    """And the mask is one with a line end as well."""
+    with pytest.raises(MissingCredentials):
+        read(**changes)
+    with pytest.raises(InvalidArgument, match="found the mask"):
+        read(password="***\n")
+
+
+@pytest.mark.parametrize(
+    ("host", "port", "used"),
+    [
+        (None, None, "https://api.lightspeedapp.com"),
+        (None, 0, "https://api.lightspeedapp.com"),
+        (None, "", "https://api.lightspeedapp.com"),
+        (None, "0", "https://api.lightspeedapp.com"),
+        (None, 443, "https://api.lightspeedapp.com"),
+        (None, 8443, "https://api.lightspeedapp.com:8443"),
+        ("eu.lightspeedapp.com", "8443", "https://eu.lightspeedapp.com:8443"),
+        ("https://eu.lightspeedapp.com/proxy/", 8443, "https://eu.lightspeedapp.com:8443/proxy"),
+        ("https://eu.lightspeedapp.com:8443", 8443, "https://eu.lightspeedapp.com:8443"),
+        ("https://eu.lightspeedapp.com:8443", 0, "https://eu.lightspeedapp.com:8443"),
+    ],
+)
+def test_port_is_used_where_the_host_names_none(host: str | None, port: Any, used: str) -> None:
+    """Airflow's form sends 0 or null for an empty field; the scheme's own port changes nothing."""
+    assert read(host=host, port=port).host == used
+
+
+@pytest.mark.parametrize("port", [443, "8000"])
+def test_port_other_than_the_hosts_is_refused_by_name(port: Any) -> None:
+    """Neither of the two is taken silently."""
+    with pytest.raises(InvalidArgument, match=rf"'ls', port: found {port}, and host .* names port 8443") as caught:
+        read(host="https://eu.lightspeedapp.com:8443", port=port)
+    assert caught.value.field == "port"
+
+
+@pytest.mark.parametrize("port", [-1, 65_536, "https", "1.5", "80 80"])
+def test_number_that_is_no_port_is_refused_by_name(port: Any) -> None:
+    """With what is allowed."""
+    with pytest.raises(InvalidArgument, match=r"port: found .*, allowed 1 to 65535, or nothing"):
+        read(port=port)
+
+
+def test_port_is_held_against_the_policy() -> None:
+    """As if it stood in the host."""
+    policy = HostPolicy.parse("http://127.0.0.1:8000")
+    fields: dict[str, Any] = {"login": "id", "password": "secret", "extra": {"auth_url": "http://127.0.0.1:8000"}}
+    assert read_settings("ls", host="http://127.0.0.1", port=8000, policy=policy, **fields).host.endswith(":8000")
+    with pytest.raises(InvalidArgument, match="allowed_hosts"):
+        read_settings("ls", host="http://127.0.0.1", port=8001, policy=policy, **fields)
+
+
+@pytest.mark.parametrize(
+    ("extra", "field"),
+    [
+        ({"refresh_token": ["hidden"]}, "extra.refresh_token"),
+        ({"auth_url": {"hidden": 1}}, "extra.auth_url"),
+        ({"account_id": 7.5}, "extra.account_id"),
+        ({"scope": 7.5}, "extra.scope"),
+        ({"scope": [["hidden"]]}, "extra.scope"),
+    ],
+)
+def test_value_of_another_type_is_refused_by_name(extra: dict[str, Any], field: str) -> None:
+    """What was found is not shown: it may be a secret."""
+    with pytest.raises(InvalidArgument, match=f"{field}: found a value of type") as caught:
+        read(extra=extra)
+    assert caught.value.field == field
+    assert "hidden" not in str(caught.value)
+    assert read(extra={"account_id": 7, "scope": ["a", "b"]}).scope == ("a", "b")
+
+
 @pytest.mark.parametrize(
     "host",
     [
+        "https://api.lightspeedapp.com:0",
+        "https://api.lightspeedapp.com:65536",
         "https://evil.example",
         "http://api.lightspeedapp.com",
         "https://api.lightspeedapp.com.evil.example",

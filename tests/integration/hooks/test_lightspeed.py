@@ -121,6 +121,9 @@ def test_connection_test_names_the_account(connection: Connect) -> None:
         ({"password": "***"}, "mask"),
         ({"password": "wrong"}, "lient"),
         ({"extra": {"refresh_token": ""}}, "onnect"),
+        ({"extra": {"refresh_token": ["7"]}}, "extra.refresh_token: found a value of type list"),
+        ({"port": 1}, "port: found 1, and host"),
+        ({"port": 70_000}, "port: found 70000, allowed 1 to 65535"),
     ],
 )
 def test_connection_test_says_what_is_wrong(changes: dict[str, Any], words: str, connection: Connect) -> None:
@@ -129,6 +132,16 @@ def test_connection_test_says_what_is_wrong(changes: dict[str, Any], words: str,
     worked, message = LightspeedHook().test_connection()
     assert not worked
     assert words in message
+
+
+def test_port_and_blanks_of_a_connection_are_read_as_meant(connection: Connect, simulator: SimulatorProcess) -> None:
+    """The port is the host's where that has none; a line end that was copied with the secret is none of it."""
+    host, _, port = simulator.base_url.rpartition(":")
+    connection(
+        host=f" {host}", port=int(port), password=f"{simulator.client_secret}\n", login=f"{simulator.client_id} "
+    )
+    assert LightspeedHook().test_connection() == (True, "Connected to Example Retail 12345 (account 12345)")
+    assert LightspeedHook().count("Shop") == len(simulator.truth("Shop"))
 
 
 def test_secrets_stay_out_of_the_hooks_repr_and_logs(
