@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import replace
 
 from airflow_provider_lightspeed.client.query import PAGE_SIZE, Condition, between, gt
 from airflow_provider_lightspeed.client.rest import Page, RSeriesClient
 from airflow_provider_lightspeed.exceptions import ProtocolViolation
 from airflow_provider_lightspeed.extract.checks import not_applied
+from airflow_provider_lightspeed.extract.merging import KeyedPage, merged
 from airflow_provider_lightspeed.extract.plan import Plan
 from airflow_provider_lightspeed.extract.slices import BEGINNING
 from airflow_provider_lightspeed.resources.base import Resource, Strategy
@@ -32,20 +34,44 @@ def path_pages(client: RSeriesClient, plan: Plan, *, skip: Collection[str] = ())
     limit = None if plan.resource.strategy is Strategy.PERIOD else PAGE_SIZE
     for path in _paths(client, plan.resource):
         if path not in skip:
-            for page in _list(client, plan, path, limit=limit):
+            for page in _one_by_one(client, plan, path, limit):
                 yield path, page
 
 
-def slice_pages(client: RSeriesClient, plan: Plan, after: int, upto: int | None) -> Iterator[tuple[Page, list[int]]]:
+def _one_by_one(client: RSeriesClient, plan: Plan, path: str, limit: int | None) -> Iterator[Page]:
+    """Yield the pages of all lists of a path, one list after the other, each record once."""
+    *earlier, last = plan.variants
+    seen: set[object] = set()
+    key = plan.resource.primary_key or ""
+    for variant in earlier:
+        for page in _list(client, plan, path, variant, limit=limit):
+            seen.update(record.get(key) for record in page.records)
+            # Another list follows the last page of this one.
+            yield replace(page, next_url=page.next_url or page.url)
+    for page in _list(client, plan, path, last, limit=limit):
+        yield (
+            replace(page, records=[record for record in page.records if record.get(key) not in seen]) if seen else page
+        )
+
+
+def slice_pages(client: RSeriesClient, plan: Plan, after: int, upto: int | None) -> Iterator[KeyedPage]:
     """Yield the pages of the rows whose key lies above ``after``, up to ``upto``, with their keys.
 
     :raises ProtocolViolation: a row lies outside or out of order: the server did not do what was asked, and what else
         it left undone is unknown.
     """
+    lists = [_sorted_pages(client, plan, variant, after, upto) for variant in plan.variants]
+    yield from lists[0] if len(lists) == 1 else merged(lists)
+
+
+def _sorted_pages(
+    client: RSeriesClient, plan: Plan, variant: Mapping[str, str], after: int, upto: int | None
+) -> Iterator[KeyedPage]:
+    """Yield the pages of one list with their keys, which have been checked."""
     assert plan.key is not None
     condition = key_range(after, upto)
     before = after
-    for page in _list(client, plan, plan.resource.path, limit=PAGE_SIZE, condition=condition):
+    for page in _list(client, plan, plan.resource.path, variant, limit=PAGE_SIZE, condition=condition):
         keys = [_key(plan, record.get(plan.key)) for record in page.records]
         for key in keys:
             if key <= before or (upto is not None and key > upto):
@@ -65,8 +91,21 @@ def last_key(client: RSeriesClient, plan: Plan) -> int | None:
     # Relations are loaded only where a filter reaches into one; then they have to be.
     reaches = any("." in name or name == "or" for name in plan.filters)
     bare = Plan(plan.resource, plan.filters, plan.relations if reaches else (), key=plan.key)
-    page = next(_list(client, bare, plan.resource.path, sort=f"-{plan.key}", limit=1))
-    return _key(plan, page.records[0].get(plan.key)) if page.records else None
+    pages = [
+        next(_list(client, bare, plan.resource.path, variant, sort=f"-{plan.key}", limit=1))
+        for variant in plan.variants
+    ]
+    return max((_key(plan, page.records[0].get(plan.key)) for page in pages if page.records), default=None)
+
+
+def count_records(client: RSeriesClient, plan: Plan) -> int:
+    """Return how many records a plan has: by a count, for 10 units, or by reading lists that may share records.
+
+    :raises LightspeedError: a request failed.
+    """
+    if len(plan.variants) == 1:
+        return client.count(plan.resource.path, filters=plan.filters, archived=plan.archived)
+    return sum(len(page.records) for page in read_pages(client, replace(plan, relations=())))
 
 
 def key_range(after: int, upto: int | None) -> Condition | None:
@@ -88,6 +127,7 @@ def _list(
     client: RSeriesClient,
     plan: Plan,
     path: str,
+    variant: Mapping[str, str],
     *,
     limit: int | None,
     sort: str | None = None,
@@ -103,7 +143,7 @@ def _list(
         relations_cost=resource.relations_cost(plan.relations),
         sort=sort,
         archived=plan.archived,
-        params=plan.params,
+        params={**plan.params, **variant},
         limit=limit,
         base_path=resource.base_path,
     )

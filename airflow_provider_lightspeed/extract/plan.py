@@ -176,6 +176,13 @@ class Plan:
         return request_cost(relations=self.resource.relations_cost(self.relations), filters=self.filters)
 
     @property
+    def variants(self) -> tuple[Mapping[str, str], ...]:
+        """The parameters of the lists that are the resource together; one list if a filter chooses among them."""
+        variants = self.resource.variants
+        is_chosen = any(name in self.filters for variant in variants for name in variant)
+        return ({},) if is_chosen else variants
+
+    @property
     def archived(self) -> str | None:
         """What is asked for of archived records; ``None`` where the resource has none."""
         return self.archived_as if self.resource.archived else None

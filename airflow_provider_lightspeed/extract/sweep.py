@@ -165,7 +165,7 @@ class _Sweep:
             filters = {plan.key or "": key_range(low, high)}
             return client.count(plan.resource.path, filters=filters, archived=plan.archived)
 
-        if plan.key is not None:
+        if plan.key is not None and len(plan.variants) == 1:
             return difference(known, count, lambda low, high: self._listed(plan, low, high))
         live = self._listed(plan, BEGINNING, int(known[-1])) if len(known) else known
         return Difference(np.setdiff1d(known, live), np.setdiff1d(live, known))

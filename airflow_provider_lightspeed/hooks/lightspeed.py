@@ -179,8 +179,9 @@ class LightspeedHook(BaseHook):
 
     def count(self, resource: str, *, filters: Mapping[str, Any] | None = None) -> int:
         """Return how many records a resource has, archived ones included unless filtered; costs 10 bucket units."""
-        plan = self._plan(self._job(resource, (), filters))
-        return self.get_conn().count(plan.resource.path, filters=plan.filters, archived=plan.archived)
+        from airflow_provider_lightspeed.extract.pages import count_records
+
+        return count_records(self.get_conn(), self._plan(self._job(resource, (), filters)))
 
     def test_connection(self) -> tuple[bool, str]:
         """Say whether the stored grant reads the account.
