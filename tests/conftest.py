@@ -21,6 +21,8 @@ from hypothesis import settings
 # commit the same each time.
 settings.register_profile("default", deadline=None)
 settings.register_profile("ci", deadline=None, derandomize=True, print_blob=True)
+# For runs that are about something else.
+settings.register_profile("few", deadline=None, max_examples=3, database=None)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
 
 _FOLDER_MARKERS = ("contract", "integration", "system", "browser")
@@ -39,7 +41,7 @@ def _isolate_airflow() -> Path:
         "AIRFLOW__CORE__FERNET_KEY": base64.urlsafe_b64encode(os.urandom(32)).decode(),
         "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
         "AIRFLOW__CORE__DAGS_FOLDER": str(home / "dags"),
-        "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{home / 'airflow.db'}",
+        "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{home / 'database' / 'airflow.db'}?timeout=30",
         "AIRFLOW__DATABASE__LOAD_DEFAULT_CONNECTIONS": "False",
         "AIRFLOW__LOGGING__BASE_LOG_FOLDER": str(home / "logs"),
         "AIRFLOW__SCHEDULER__ENABLE_HEALTH_CHECK": "False",
@@ -80,12 +82,12 @@ def airflow_home() -> Path:
 
 @pytest.fixture(scope="session")
 def airflow_database(airflow_home: Path) -> Iterator[None]:
-    """A migrated, empty metadata database (SQLite) in the test process's home."""
+    """A migrated, empty metadata database (SQLite) in the test process's home, copied from one that is migrated once."""
     pytest.importorskip("airflow")
-    from airflow.utils.db import initdb
+    from tools.databases import migrated
 
-    initdb()
-    yield
+    with migrated("sqlite", airflow_home / "database"):
+        yield
     from airflow import settings
 
     if settings.engine is not None:

@@ -87,15 +87,13 @@ def test_reports_say_which_days_they_cover(tmp_path: Path) -> None:
 
 
 def test_any_way_to_name_it(tmp_path: Path) -> None:
-    """A folder, the manifest itself, a URL, an ``ObjectStoragePath``: loaders get URLs without a connection's ID."""
-    sdk = pytest.importorskip("airflow.providers.common.compat.sdk")
+    """A folder, the manifest itself, a URL."""
     folder = manifest(tmp_path, commit(1))
     for path in (
         folder,
         f"{folder}/",
         f"{folder}/_manifest.json",
         f"file://{folder}",
-        sdk.ObjectStoragePath(str(folder)),
     ):
         (load,) = new_loads(read_manifest(path))
         assert [file.url for file in files_of([load])] == [f"{folder}/part-1.parquet"]

@@ -51,7 +51,6 @@ def test_every_statement_parses_in_its_dialect(dialect: str, kind: str) -> None:
         assert not isinstance(parsed, exp.Command), statement
 
 
-@pytest.mark.contract
 @pytest.mark.parametrize("dialect", DIALECTS)
 def test_every_resource_has_a_table_in_every_dialect(dialect: str) -> None:
     """Every column has a type."""
@@ -62,7 +61,6 @@ def test_every_resource_has_a_table_in_every_dialect(dialect: str) -> None:
         assert len([column for column in columns if column.kind]) >= len(tables_of(resource).main.columns)
 
 
-@pytest.mark.contract
 def test_every_resource_can_be_created_in_duckdb() -> None:
     """With its nested columns."""
     warehouse = DuckWarehouse()
