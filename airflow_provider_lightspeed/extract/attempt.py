@@ -103,7 +103,8 @@ class Attempt:
         is_begun = head is not None
         if head is None:
             window = _window(task, history)
-            head = Head(*expected, window, client.server_now(), saw=history.live_ids if job.whole else ())
+            start = history.begin(task.owner, client.server_now(), whole=job.whole)
+            head = Head(*expected, window, start.extracted_at, base_version=start.base_version, saw=start.saw)
         plan = make_plan(job, head.window, history.state_before(task.owner))
         if plan.key is None:
             segments = Journal.unrepeated(segments) if plan.resource.parents else []

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 import orjson
@@ -32,9 +32,10 @@ class Commit:
     :param whole: it holds all there is (a full read, a snapshot), and so supersedes what was committed before it began.
     :param files: by table, the resource's own one under the empty name.
     :param state: what the next run continues from besides the watermark, such as the last key of an append read.
-    :param extracted_at: the server's time when the read began.
+    :param extracted_at: when the read began (:class:`.history.ReadStart`).
     :param fields: those that records have had, in this run and before.
-    :param saw: the ids of the commits that were live when a whole read began.
+    :param base_version: the sequence of the newest commit that the read had seen when it began; 0: there was none.
+    :param saw: the ids of the commits that it had seen, and replaces.
     :param is_sweep: it holds what no window shows: tombstones, and records that were archived unseen.
     """
 
@@ -50,6 +51,7 @@ class Commit:
     state: Mapping[str, Any]
     extracted_at: datetime | None = None
     fields: tuple[str, ...] = ()
+    base_version: int = 0
     saw: tuple[str, ...] = ()
     is_sweep: bool = False
 
@@ -68,6 +70,7 @@ class Commit:
             "window_end": _iso(self.window.end),
             "watermark": _iso(self.window.end) if self.window.moves_watermark else None,
             "whole": self.whole,
+            "base_version": self.base_version,
             "saw": list(self.saw),
             "sweep": self.is_sweep,
             "state": dict(self.state),
@@ -79,4 +82,5 @@ class Commit:
 
 
 def _iso(moment: datetime | None) -> str | None:
-    return moment.isoformat() if moment else None
+    # In UTC, so that texts sort as the moments do.
+    return moment.astimezone(UTC).isoformat() if moment else None

@@ -162,13 +162,33 @@ class Dataset:
     def publish(self, commit: Commit) -> Json:
         """Move the staged files to their place, write the commit, derive the manifests; return the commit's document."""
         tables = self._move(commit)
-        sequence = max((found["sequence"] for found in self.commits()), default=0) + 1
-        document = {**commit.document(self._resource, sequence), **tables.pop(MAIN), "tables": tables}
-        content = orjson.dumps(document, option=orjson.OPT_INDENT_2)
-        self._check_published(document)
-        self._storage.write(f"{self._resource}/_commits/{document['id']}.json", content)
+        document = self._append(commit, {**tables.pop(MAIN), "tables": tables})
         self.rebuild(commit.at)
         self._clear_staging(commit)
+        return document
+
+    def _append(self, commit: Commit, files: Json) -> Json:
+        """Write the commit behind all others; return its document.
+
+        Where another one has taken the same place meanwhile, this one moves on once: which of two reads was published
+        first decides what counts (:func:`.manifest.overtaken`). Commits that share a place all the same count both.
+        """
+        document: Json = {}
+        for _ in range(2):
+            before = document.get("id")
+            sequence = max((found["sequence"] for found in self.commits()), default=0) + 1
+            document = {**commit.document(self._resource, sequence), **files}
+            if before:
+                document["saw"].append(before)
+            self._check_published(document)
+            name = f"{self._resource}/_commits/{document['id']}.json"
+            self._storage.write(name, orjson.dumps(document, option=orjson.OPT_INDENT_2))
+            if before:
+                self._storage.remove(f"{self._resource}/_commits/{before}.json")
+            place = f"{self._resource}/_commits/{sequence:08d}-"
+            taken = [found for found in self._storage.names(f"{self._resource}/_commits") if found.startswith(place)]
+            if taken in ([], [name]):
+                break
         return document
 
     def _move(self, commit: Commit) -> dict[str, Json]:
@@ -226,12 +246,13 @@ class Dataset:
     def _forget(self, commits: Sequence[Json], now: datetime) -> None:
         """Delete the files of commits that have been superseded for long; their documents stay."""
         replaced = superseded(commits)
+        live = {name for commit in commits if commit["id"] not in replaced for name in self._files_of(commit)}
         old = {
             name
             for commit in commits
             if commit["id"] in replaced and now - datetime.fromisoformat(replaced[commit["id"]]) > KEEP_SUPERSEDED
             for name in self._files_of(commit)
-        }
+        } - live
         for folder in {name.rsplit("/", 1)[0] for name in old}:
             for name in old.intersection(self._storage.names(folder)):
                 self._storage.remove(name)

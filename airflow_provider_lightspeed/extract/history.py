@@ -4,10 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
-from airflow_provider_lightspeed.extract.manifest import Json, files_by_table, last_tries, live_commits
+from airflow_provider_lightspeed.extract.manifest import Json, files_by_table, live_commits, overtaken
 from airflow_provider_lightspeed.extract.window import Window
+
+
+@dataclass(frozen=True, slots=True)
+class ReadStart:
+    """What a read had seen when it began: its place among the other commits of its account and query.
+
+    :param extracted_at: the server's time, but later than that of every commit that it has seen: the server's clock may
+        stand still or step back, and readers order the rows of a key by this time.
+    :param base_version: the sequence of the newest commit that it has seen; 0: there was none.
+    :param saw: the ids of the commits that it replaces: for a whole read all live ones, otherwise those of its own run.
+    """
+
+    extracted_at: datetime
+    base_version: int = 0
+    saw: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,22 +49,34 @@ class History:
         moment = max(wholes, default=None) or min((commit["committed_at"] for commit in self.commits), default=None)
         return datetime.fromisoformat(moment) if moment else None
 
-    @property
-    def live_ids(self) -> tuple[str, ...]:
-        """The commits that count."""
-        return tuple(commit["id"] for commit in live_commits(self.commits))
+    def begin(self, owner: str, now: datetime, *, whole: bool) -> ReadStart:
+        """Return the start of a read.
+
+        :param owner: names the run.
+        :param now: the server's time.
+        :param whole: it reads all there is, and replaces what is there.
+        """
+        times = [
+            datetime.fromisoformat(commit["extracted_at"]) for commit in self.commits if commit.get("extracted_at")
+        ]
+        live = live_commits(self.commits)
+        return ReadStart(
+            max([now, *(time + timedelta(microseconds=1) for time in times)]),
+            max((commit["sequence"] for commit in self.commits), default=0),
+            tuple(commit["id"] for commit in live if whole or commit["owner"] == owner),
+        )
 
     def state_before(self, owner: str) -> Json:
         """Return what the newest commit before a run's own first one left to continue from.
 
-        Not one of a try that was thought dead: it may have read on to what is in no commit that counts.
+        Not one that never counted: it may have read on to what is in no commit that counts.
         """
         before: Json = {}
-        tries = last_tries(self.commits)
+        late = overtaken(self.commits)
         for commit in self.commits:
             if commit["owner"] == owner:
                 break
-            if commit["watermark"] and tries[commit["owner"]] is commit:
+            if commit["watermark"] and commit["id"] not in late:
                 before = dict(commit["state"])
         return before
 

@@ -19,7 +19,7 @@ import pyarrow as pa
 from airflow_provider_lightspeed.extract.storage import Storage
 from airflow_provider_lightspeed.extract.window import Window
 
-FORMAT: Final = 2
+FORMAT: Final = 3
 #: A read that is taken up again later than this starts afresh: its pages would be of two different days.
 KEEP: Final = timedelta(hours=24)
 _NOTE: Final = b"lightspeed"
@@ -34,9 +34,8 @@ class Head:
     :param schema: hash of the Arrow schema.
     :param asked: mode and explicit window, as asked for.
     :param window: the window that the first try resolved; all tries read the same.
-    :param extracted_at: the server's time at the first try.
+    :param extracted_at: when the first try began (:class:`.history.ReadStart`), as are ``base_version`` and ``saw``.
     :param last: the list's last key at the survey, if there was one.
-    :param saw: the commits that were live when a whole read began.
     """
 
     account: str
@@ -46,6 +45,7 @@ class Head:
     window: Window
     extracted_at: datetime
     last: int | None = None
+    base_version: int = 0
     saw: tuple[str, ...] = ()
 
     def as_json(self) -> dict[str, Any]:
@@ -66,6 +66,7 @@ class Head:
             },
             "extracted_at": _text(self.extracted_at),
             "last": self.last,
+            "base_version": self.base_version,
             "saw": list(self.saw),
         }
 
@@ -77,7 +78,7 @@ class Head:
         """
         window = dict(data["window"])
         moments = {name: _moment(window.pop(name)) for name in ("start", "end", "read_from")}
-        rest = {name: data[name] for name in ("account", "query", "schema", "asked", "last")}
+        rest = {name: data[name] for name in ("account", "query", "schema", "asked", "last", "base_version")}
         extracted_at = _moment(data["extracted_at"])
         if extracted_at is None or moments["end"] is None:
             raise ValueError(data)

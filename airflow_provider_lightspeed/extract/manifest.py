@@ -19,70 +19,88 @@ def files_by_table(commit: Json) -> dict[str, list[Json]]:
 
 
 def superseded(commits: Iterable[Json]) -> dict[str, str]:
-    """Return the ids of commits that no longer count, with the time since when.
+    """Return the ids of commits that do not count, with the time since when.
 
-    Per account and query, of the commits of one run the one counts whose read began last; a try that was thought dead may
-    commit after it. A whole read replaces what was there when it began (``saw``), windows read before it that were
-    committed later, and whole reads that began before it and were committed after it.
+    Per account and query, a read replaces what it had seen when it began (``saw``): a whole read all that was live, another
+    one the earlier commits of its own run. What a read has not seen it leaves alone. A commit that was overtaken never
+    counts (:func:`overtaken`). A commit that does not count any more still replaces what it had seen, whose files may be
+    deleted.
 
     :param commits: in the order of their sequence.
     """
-    groups: dict[tuple[str, str], list[Json]] = {}
-    for commit in commits:
-        groups.setdefault((commit["account_id"], commit["query"]), []).append(commit)
     replaced: dict[str, str] = {}
-    for group in groups.values():
-        last, wholes = last_tries(group), _wholes(group)
-        for commit in group:
-            later = last[commit["owner"]]
-            if later is commit:
-                later = wholes.get(commit["id"], commit)
-            if later is not commit:
-                replaced[commit["id"]] = max(commit["committed_at"], later["committed_at"])
+    for group in _groups(commits):
+        by_id = {commit["id"]: commit for commit in group}
+        pairs = [(by_id[seen], commit) for commit in group for seen in seen_by(commit, group) if seen in by_id]
+        for earlier, later in [*pairs, *((by_id[late], later) for late, later in overtaken(group).items())]:
+            since = max(earlier["committed_at"], later["committed_at"])
+            replaced.setdefault(earlier["id"], since)
     return replaced
 
 
-def _wholes(group: Sequence[Json]) -> dict[str, Json]:
-    """Return, by commit, the whole read that replaces it. One that was replaced itself does too: what it replaced may be deleted."""
-    wholes = [commit for commit in group if commit["whole"]]
-    newest: Json | None = None
+def overtaken(commits: Iterable[Json]) -> dict[str, Json]:
+    """Return the ids of commits that came too late to count, each with the commit that was published before it.
+
+    That one's read began later, neither had seen the other, and it holds all that the late one can tell: it is of the same
+    run (a try that was thought dead goes on beside the next one), or reads everything. The late one was never shown, so
+    nothing is taken back.
+
+    :param commits: in the order of their sequence.
+    """
     found: dict[str, Json] = {}
-    for whole in wholes:
-        # Of the same sequence: neither knew of the other, and what one has shown is not taken back.
-        if newest is not None and newest["sequence"] < whole["sequence"] and _is_within(whole, newest):
-            found[whole["id"]] = newest
-        newest = max(newest or whole, whole, key=_began)
-    for commit in group:
-        if newest is not None and not commit["whole"] and _is_within(commit, newest):
-            found[commit["id"]] = newest
-    return found | {seen: whole for whole in wholes for seen in _seen(whole, group)}
+    for group in _groups(commits):
+        for place, commit in enumerate(group):
+            for other in reversed(group[:place]):
+                if other["sequence"] <= _base_version(commit):
+                    break
+                if other["sequence"] < commit["sequence"] and _began(other) > _began(commit) and _holds(other, commit):
+                    found[commit["id"]] = other
+                    break
+    return found
 
 
-def last_tries(commits: Iterable[Json]) -> dict[str, Json]:
-    """Return, by run, its commit that counts as long as nothing replaces it: the one whose read began last."""
-    return {commit["owner"]: commit for commit in sorted(commits, key=_began)}
+def _groups(commits: Iterable[Json]) -> Iterable[list[Json]]:
+    groups: dict[tuple[str, str], list[Json]] = {}
+    for commit in commits:
+        groups.setdefault((commit.get("account_id", ""), commit.get("query", "")), []).append(commit)
+    return groups.values()
 
 
-def _began(commit: Json) -> tuple[str, int]:
-    return commit.get("extracted_at") or "", commit["sequence"]
+def _base_version(commit: Json) -> int:
+    """Return the newest version that a commit had seen; the first format did not say: all before it."""
+    return int(commit.get("base_version", commit["sequence"] - 1))
 
 
-def _is_within(commit: Json, whole: Json) -> bool:
-    """Whether a read holds nothing that a whole read has missed: it began later, and reached as far.
+def _began(commit: Json) -> tuple[int, str, int]:
+    """Return what orders the beginnings of reads: one that saw more began later.
+
+    The time orders only those that saw the same, and no commit is before one that it has seen.
+    """
+    return _base_version(commit), commit.get("extracted_at") or "", commit["sequence"]
+
+
+def _holds(other: Json, commit: Json) -> bool:
+    """Whether a read holds all that another one, which began before it, can tell.
 
     Not of a log, which is followed beyond its window, nor of a sweep.
     """
-    if commit.get("sweep") or commit.get("state") or not commit.get("extracted_at"):
+    if other["owner"] == commit["owner"]:
+        return True
+    if not other["whole"] or commit.get("sweep") or commit.get("state"):
         return False
-    return _began(commit) < _began(whole) and bool(commit["window_end"] <= whole["window_end"])
+    return bool(commit["window_end"] <= other["window_end"])
 
 
-def _seen(whole: Json, group: Sequence[Json]) -> Iterable[str]:
-    """Return the ids of the commits that a whole read found when it began."""
-    if "saw" in whole:
-        found: list[str] = whole["saw"]
+def seen_by(commit: Json, group: Sequence[Json]) -> Iterable[str]:
+    """Return the ids of the commits that a read had seen, and replaces.
+
+    :param group: the commits of the same account and query.
+    """
+    if "base_version" in commit:
+        found: list[str] = commit["saw"]
         return found
-    return [commit["id"] for commit in group if commit["sequence"] < whole["sequence"]]
+    earlier = (other for other in group if other["sequence"] < commit["sequence"])
+    return [other["id"] for other in earlier if commit["whole"] or other["owner"] == commit["owner"]]
 
 
 def live_commits(commits: Sequence[Json]) -> list[Json]:

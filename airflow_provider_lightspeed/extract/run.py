@@ -130,6 +130,7 @@ def _commit(effort: Attempt, found: Found, fields: Collection[str]) -> Commit:
         state={"last_key": found.last_key} if found.last_key is not None else {},
         extracted_at=head.extracted_at,
         fields=tuple(sorted(fields)),
+        base_version=head.base_version,
         saw=head.saw,
     )
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any, Final
 
 import numpy as np
@@ -99,8 +99,7 @@ def sweep(task: Task) -> tuple[Swept, Json]:
 
     :raises SweepAborted: more is missing than is plausible; nothing was committed.
     """
-    began = task.client.server_now()
-    effort = _Sweep(task, began)
+    effort = _Sweep(task)
     swept = effort.find()
     document = effort.commit(swept)
     log.info(
@@ -111,7 +110,7 @@ def sweep(task: Task) -> tuple[Swept, Json]:
 
 
 class _Sweep:
-    def __init__(self, task: Task, began: datetime) -> None:
+    def __init__(self, task: Task) -> None:
         self._task = task
         self._job = task.job
         resource, shape = task.job.resource, task.job.output_layout().shape
@@ -122,8 +121,13 @@ class _Sweep:
         )
         account = task.client.account_id
         self._query = fingerprint(task.job.query(account))
+        began = task.client.server_now()
+        self._history = task.dataset.history(account, self._query)
+        # It replaces nothing: a run that is run again, and sweeps again, takes back nothing that its first sweep found.
+        self._start = self._history.begin("", began, whole=False)
+        self._owner = owner_of(f"{task.owner} sweep {self._start.extracted_at.isoformat()}")
         self._window = Window(None, began)
-        self._output = Output(task.job.output_layout(), Lineage(account, began, None, began))
+        self._output = Output(task.job.output_layout(), Lineage(account, self._start.extracted_at, None, began))
 
     def find(self) -> Swept:
         """Compare what is known with what is listed."""
@@ -135,8 +139,7 @@ class _Sweep:
         return Swept(gone, np.intersect1d(changed, known.keys))
 
     def _known(self) -> Known:
-        dataset = self._task.dataset
-        live = dataset.paths(dataset.history(self._task.client.account_id, self._query).live())
+        live = self._task.dataset.paths(self._history.live())
         return known_of(self._task.storage, live.get(MAIN, ()), live.get(TOMBSTONES, ()), self._columns)
 
     def _archived_unseen(self, known: Known) -> np.ndarray:
@@ -200,8 +203,6 @@ class _Sweep:
     def commit(self, swept: Swept) -> Json:
         """Publish tombstones and the rows that changed; also nothing, so that the next sweep knows of this one."""
         task, job = self._task, self._job
-        # Each sweep counts beside the others: a run that is run again, and sweeps again, takes back nothing.
-        owner = owner_of(f"{task.owner} sweep {self._window.end.isoformat()}")
         schemas = {**self._output.schemas, TOMBSTONES: tombstone_schema(self._columns.key)}
         files = StagedFiles(task.storage, task.dataset.staging(task.owner, f"{task.attempt}-sweep"), schemas)
         writer = files.writer(0)
@@ -220,7 +221,7 @@ class _Sweep:
             Commit(
                 account_id=task.client.account_id,
                 query=self._query,
-                owner=owner,
+                owner=self._owner,
                 attempt=task.attempt,
                 window=self._window,
                 whole=False,
@@ -228,7 +229,9 @@ class _Sweep:
                 schema=schema_hash(arrow_schema(job.resource, job.relations, job.selection)),
                 at=task.client.server_now(),
                 state={},
-                extracted_at=self._output.lineage.extracted_at,
+                extracted_at=self._start.extracted_at,
+                base_version=self._start.base_version,
+                saw=self._start.saw,
                 is_sweep=True,
             )
         )

@@ -53,32 +53,24 @@ def marks(spec: TableSpec, dialect: Dialect, rows: str) -> Iterator[Mark]:
 
 
 def _whole(spec: TableSpec, dialect: Dialect) -> Mark:
-    """A read of everything replaces what was read before, up to the end of its window.
-
-    Not what was modified after it began: a read that began before may have seen that, and this one not.
-    """
+    """A read of everything replaces what it had seen, and nothing else; rows without a key are those of the newest one."""
     column = dialect.column
     assert spec.loads is not None
-    # Whole reads end at the server's time less a constant, so that the newest one has the latest end too.
+    until = "replaces_until" if spec.key else "extracted_at"
     select = (
-        exp.select(
-            column("account_id"),
-            *(_max(dialect, name) for name in ("extracted_at", "window_end")),
-        )
+        exp.select(column("account_id"), _max(dialect, until))
         .from_(dialect.table(spec.loads))
-        .where(exp.EQ(this=column("resource"), expression=exp.Literal.string(spec.resource)), column("whole"))
+        .where(
+            exp.EQ(this=column("resource"), expression=exp.Literal.string(spec.resource)),
+            column("whole"),
+            exp.not_(exp.Is(this=column(until), expression=exp.null())),
+        )
         .group_by(column("account_id"))
     )
 
     def holds(row: Alias, mark: Alias) -> exp.Expr:
-        began = column("extracted_at", mark)
-        conditions = [
-            exp.LT(this=column(EXTRACTED_AT, row), expression=began),
-            exp.LTE(this=column(WINDOW_END, row), expression=column("window_end", mark)),
-        ]
-        if spec.modified is not None:
-            conditions.append(exp.LTE(this=_modified(spec, dialect, row), expression=began.copy()))
-        return exp.and_(*conditions)
+        before = exp.LTE if spec.key else exp.LT
+        return before(this=column(EXTRACTED_AT, row), expression=column(until, mark))
 
     return Mark(select, ((ACCOUNT, "account_id"),), holds)
 

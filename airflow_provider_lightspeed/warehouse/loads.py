@@ -104,6 +104,7 @@ def _row(load: Load) -> tuple[Any, ...]:
         load.window_start,
         load.window_end,
         load.extracted_at,
+        load.replaces_until,
         first,
         last,
         load.rows,

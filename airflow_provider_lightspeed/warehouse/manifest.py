@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import Any, Final
@@ -12,7 +12,7 @@ from fsspec.implementations.local import LocalFileSystem
 
 from airflow_provider_lightspeed.arrow.tables import MAIN
 from airflow_provider_lightspeed.exceptions import StorageError
-from airflow_provider_lightspeed.extract.manifest import FORMAT, files_by_table, live_commits
+from airflow_provider_lightspeed.extract.manifest import FORMAT, files_by_table, live_commits, seen_by
 from airflow_provider_lightspeed.extract.plan import FIRST_PERIOD
 from airflow_provider_lightspeed.extract.storage import Storage
 from airflow_provider_lightspeed.resources.base import Strategy
@@ -39,8 +39,10 @@ class File:
 class Load:
     """One commit to load.
 
-    :param whole: it holds everything there was, and so replaces what the warehouse has of earlier reads.
+    :param whole: it holds everything there was.
     :param extracted_at: as on its rows.
+    :param replaces_until: rows extracted up to this time are replaced by it, which are those that it had seen; ``None``: it
+        replaces none.
     :param days: of a report: the first and the last day it was read for.
     :param files: by table; the resource's own one under the empty name.
     """
@@ -52,6 +54,7 @@ class Load:
     window_start: datetime | None
     window_end: datetime
     extracted_at: datetime
+    replaces_until: datetime | None
     rows: int
     days: tuple[date, date] | None
     files: Mapping[str, tuple[File, ...]]
@@ -115,9 +118,10 @@ def new_loads(manifest: Manifest, loaded: Collection[str] = (), *, query: str | 
     :param loaded: the commits it has loaded (:func:`.loads.loaded`).
     :param query: take the commits of this query alone (``query`` of a file in the manifest); default all.
     """
+    live = live_commits(manifest.document["commits"])
     return tuple(
-        _load(manifest, commit)
-        for commit in live_commits(manifest.document["commits"])
+        _load(manifest, commit, live)
+        for commit in live
         if commit["id"] not in loaded and query in (None, commit["query"])
     )
 
@@ -127,7 +131,7 @@ def files_of(loads: Iterable[Load], table: str = MAIN) -> tuple[File, ...]:
     return tuple(file for load in loads for file in load.files.get(table, ()))
 
 
-def _load(manifest: Manifest, commit: Json) -> Load:
+def _load(manifest: Manifest, commit: Json, live: Sequence[Json]) -> Load:
     start, end = commit["window_start"], datetime.fromisoformat(commit["window_end"])
     window_start = datetime.fromisoformat(start) if start else None
     files = {
@@ -141,11 +145,37 @@ def _load(manifest: Manifest, commit: Json) -> Load:
         whole=commit["whole"],
         window_start=window_start,
         window_end=end,
-        extracted_at=datetime.fromisoformat(commit["extracted_at"] or commit["committed_at"]),
+        extracted_at=_extracted_at(commit),
+        replaces_until=replaces_until(commit, manifest.document["commits"], live),
         rows=commit["rows"],
         days=_days(manifest.resource, window_start, end),
         files=files,
     )
+
+
+def _extracted_at(commit: Json) -> datetime:
+    return datetime.fromisoformat(commit["extracted_at"] or commit["committed_at"])
+
+
+def replaces_until(commit: Json, commits: Iterable[Json], live: Iterable[Json]) -> datetime | None:
+    """Return the time up to which rows are replaced by a whole read: that of the newest commit that it had seen.
+
+    A read begins later than all that it has seen (:class:`..extract.history.ReadStart`). One that it has not seen may have
+    begun before that: then only what is older than that one is replaced.
+
+    :param commits: all of the dataset.
+    :param live: those that count.
+    """
+    if not commit["whole"]:
+        return None
+    mine = [each for each in commits if (each["account_id"], each["query"]) == (commit["account_id"], commit["query"])]
+    seen = set(seen_by(commit, mine))
+    until = max((_extracted_at(each) for each in mine if each["id"] in seen), default=None)
+    if until is None:
+        return None
+    # None of those that count was seen by a whole read that counts: it would have replaced them.
+    kept = [_extracted_at(each) for each in live if each in mine and each["id"] not in (commit["id"], *seen)]
+    return min([until, *(moment - timedelta(microseconds=1) for moment in kept)])
 
 
 def _files(folder: str, files: Iterable[Json]) -> tuple[File, ...]:

@@ -112,6 +112,7 @@ def loads_table(prefix: str = "") -> TableSpec:
             pa.field("window_start", TIMESTAMP),
             pa.field("window_end", TIMESTAMP),
             pa.field("extracted_at", TIMESTAMP),
+            pa.field("replaces_until", TIMESTAMP),
             pa.field("first_day", pa.date32()),
             pa.field("last_day", pa.date32()),
             pa.field("row_count", pa.int64()),

@@ -358,3 +358,26 @@ def test_payment_does_not_return_with_a_full_read_that_another_one_overtook(scen
     scene.finish(slow)
     assert 7 not in scene.current("SalePayment")
     assert scene.wrong() == []
+
+
+@pytest.mark.parametrize("step", [0.0, -2.0], ids=["the server's clock stands still", "it steps back"])
+def test_snapshots_in_a_row_replace_each_other(step: float, scene: Scene) -> None:
+    """The newest one counts, with all that it has: each has seen the one before."""
+    for number in range(6):
+        scene.read("PaymentType", f"run {number}", latency=0.0)
+        assert scene.current("PaymentType"), number
+        scene.timeline.now = int(scene.timeline.now) + 0.5 + step
+    assert scene.wrong() == []
+
+
+@pytest.mark.parametrize("step", [0.0, -2.0], ids=["the server's clock stands still", "it steps back"])
+def test_full_reads_in_pairs_leave_no_empty_dataset(step: float, scene: Scene) -> None:
+    """Neither of a pair has seen the other; the next pair has seen both."""
+    for number in range(3):
+        moment = int(scene.timeline.now) + 0.5
+        pair = [scene.begin("Item", f"{number} {name}", mode="full", until="_commits/", latency=0.0) for name in "ab"]
+        for run in pair:
+            scene.timeline.now = moment + step
+            scene.finish(run)
+            assert len(scene.current("Item")) == 20
+    assert scene.wrong() == []

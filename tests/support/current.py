@@ -1,7 +1,7 @@
 """What is current in a dataset, as SQL on DuckDB: the read contract, told once more beside the views that are shipped.
 
 Per account and primary key the row with the greatest (modification field, ``_extracted_at``) counts, over all live files of
-``_manifest.json``. Of a snapshot the newest read counts. A row is gone
+``_manifest.json``; of rows without a primary key those of the newest read count. A row is gone
 
 - when a tombstone's ``_extracted_at`` is not before its own (``{Resource}.tombstones``: primary key, ``_extracted_at``);
 - if it is read through a parent: when its parent was read later without it (``{Resource}.{Parent}``: the parent's primary
@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from airflow_provider_lightspeed.resources.base import Resource, Strategy
+from airflow_provider_lightspeed.resources.base import Resource
 from airflow_provider_lightspeed.resources.catalog import resource
 
 
@@ -42,7 +42,7 @@ def current(name: str, tables: Tables) -> str:
 
 def _rank(found: Resource) -> str:
     """Rows that tie are all kept: which of them is current would be chance."""
-    if found.strategy is Strategy.SNAPSHOT:
+    if found.primary_key is None:
         return "rank() OVER (PARTITION BY _account_id ORDER BY _extracted_at DESC)"
     order = "_extracted_at DESC"
     if found.modified_field:

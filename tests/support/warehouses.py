@@ -133,6 +133,7 @@ class Read:
 
     :param at: when the read began.
     :param rows: by the part of the dataset; the lineage is added.
+    :param seen: of a whole read: the newest read that it had seen; by default all that began before it.
     """
 
     name: str
@@ -142,6 +143,14 @@ class Read:
     account: str = "1"
     window: tuple[int | None, int] | None = None
     days: tuple[date, date] | None = None
+    seen: int | None = None
+
+    @property
+    def until(self) -> int | None:
+        """Reads that began up to this minute are replaced."""
+        if not self.whole:
+            return None
+        return self.at - 1 if self.seen is None else self.seen
 
     @property
     def ends(self) -> tuple[datetime | None, datetime]:
@@ -153,7 +162,8 @@ class Read:
         """Return what the manifest would say."""
         start, end = self.ends
         count = len(self.rows.get("", ()))
-        return Load(resource, self.name, self.account, self.whole, start, end, at(self.at), count, self.days, {})
+        until = None if self.until is None else at(self.until)
+        return Load(resource, self.name, self.account, self.whole, start, end, at(self.at), until, count, self.days, {})
 
     def table(self, spec: TableSpec) -> pa.Table:
         """Return the rows of one table, columns that are not given being null."""

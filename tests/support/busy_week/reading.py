@@ -13,11 +13,13 @@ import orjson
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from airflow_provider_lightspeed.extract.manifest import live_commits
 from airflow_provider_lightspeed.extract.storage import Storage
 from airflow_provider_lightspeed.resources.base import Resource, Strategy
 from airflow_provider_lightspeed.resources.catalog import resource
 from airflow_provider_lightspeed.warehouse.current import current as shipped
 from airflow_provider_lightspeed.warehouse.dialects import dialect
+from airflow_provider_lightspeed.warehouse.manifest import replaces_until
 from airflow_provider_lightspeed.warehouse.tables import TableSpec
 from tests.support.current import Tables, current
 
@@ -30,7 +32,7 @@ _LOADS: Final = pa.schema(
         ("account_id", pa.string()),
         ("whole", pa.bool_()),
         ("extracted_at", _MOMENT),
-        ("window_end", _MOMENT),
+        ("replaces_until", _MOMENT),
     ]
 )
 #: The tables beside a resource's own that say which rows are gone.
@@ -61,6 +63,7 @@ class Dataset:
     :param tables: by file, the columns that decide what is current, and the rows' numbers in ``facts``.
     :param others: the files of its other tables, by their names below the root.
     :param commits: by id, since when they are known.
+    :param loaded: of those that have counted at some look: up to when they replace rows.
     :param of_key: the rows of a key.
     """
 
@@ -68,6 +71,7 @@ class Dataset:
     tables: dict[str, pa.Table] = field(default_factory=dict)
     others: dict[str, pa.Table] = field(default_factory=dict)
     commits: dict[str, tuple[float, Json]] = field(default_factory=dict)
+    loaded: dict[str, datetime | None] = field(default_factory=dict)
     of_key: dict[int, list[int]] = field(default_factory=lambda: defaultdict(list))
 
 
@@ -96,6 +100,10 @@ class Reading:
         known = self.known
         new = [commit for commit in manifest["commits"] if commit["id"] not in known.commits]
         known.commits |= {commit["id"]: (moment, commit) for commit in new}
+        live = live_commits(manifest["commits"])
+        for commit in live:
+            if commit["id"] not in known.loaded:
+                known.loaded[commit["id"]] = replaces_until(commit, manifest["commits"], live)
         # Files that were replaced long ago are deleted; those of new commits are there, live or not.
         self._others(new)
         files = [*manifest["files"], *(file | {"commit": commit["id"]} for commit in new for file in commit["files"])]
@@ -153,20 +161,22 @@ class Reading:
         )
 
     def kept(self) -> list[int]:
-        """Return those that are current in a warehouse that has loaded every commit, by the view that is shipped."""
-        commits = [commit for _, commit in self.known.commits.values()]
+        """Return those that are current in a warehouse that has loaded every commit while it counted, by the view that is shipped."""
+        commits = [commit for name, (_, commit) in self.known.commits.items() if name in self.known.loaded]
         loads = [
             {
                 "resource": self.name,
                 "account_id": commit["account_id"],
                 "whole": commit["whole"],
                 "extracted_at": datetime.fromisoformat(commit["extracted_at"]),
-                "window_end": datetime.fromisoformat(commit["window_end"]),
+                "replaces_until": self.known.loaded[commit["id"]],
             }
             for commit in commits
         ]
         others = self._others(commits) | {"loads": pa.Table.from_pylist(loads, schema=_LOADS)}
-        return self._select(list(self.known.tables.values()), others, self._shipped)
+        names = {file["path"] for commit in commits for file in commit["files"]}
+        rows = [table for name, table in self.known.tables.items() if name in names]
+        return self._select(rows, others, self._shipped)
 
     def _shipped(self, tables: dict[str, pa.Table]) -> str:
         """Return the shipped query, of the columns that decide."""

@@ -39,10 +39,8 @@ def _is_obsolete(tables: Tables, row: Row, read: Read, reads: Sequence[Read]) ->
     for other in reads:
         if other.account != read.account:
             continue
-        if other.whole and other.at > read.at and other.ends[1] >= read.ends[1]:
-            modified = tables.main.modified and row.get(tables.main.modified)
-            if not modified or modified <= at(other.at):
-                return True
+        if other.until is not None and read.at <= other.until:
+            return True
         if tables.main.tombstones and other.at >= read.at:
             (key,) = tables.main.key
             if any(gone[key] == row[key] for gone in other.rows.get("tombstones", ())):
@@ -104,7 +102,7 @@ def _sale_read(draw: st.DrawFn, moment: int, account: str, changes: Sequence[tup
     ]
     doubled = rows + rows[:1]
     found = {"": doubled, "SaleLines": hanging, "tombstones": [{"saleID": key} for key in gone]}
-    return Read(f"{account}-{moment}", moment, found, is_whole, account)
+    return Read(f"{account}-{moment}", moment, found, is_whole, account, seen=moment - draw(st.integers(1, 20)))
 
 
 @st.composite
@@ -125,7 +123,7 @@ def payment_histories(draw: st.DrawFn) -> list[list[Read]]:
         rows: dict[str, list[Row]] = {"": [{"salePaymentID": key, "saleID": sale} for key, sale in paid.items()]}
         if not is_whole:
             rows["Sale"] = [{"saleID": sale} for sale in sales]
-        reads[moment] = Read(f"{moment}", moment, rows, is_whole)
+        reads[moment] = Read(f"{moment}", moment, rows, is_whole, seen=moment - draw(st.integers(1, 20)))
     return draw(_loads([reads[moment] for moment in times]))
 
 

@@ -41,8 +41,8 @@ class Lake:
         self, owner: str, attempt: str = "1", *, at: datetime = NOON, end: datetime = NOON, **options: Any
     ) -> dict[str, Any]:
         facts: dict[str, Any] = {"whole": False, "state": {}, "query": "q", "account_id": "7"} | options
-        if facts["whole"]:
-            facts["saw"] = self.dataset.history(facts["account_id"], facts["query"]).live_ids
+        start = self.dataset.history(facts["account_id"], facts["query"]).begin(owner, at, whole=facts["whole"])
+        facts |= {"extracted_at": start.extracted_at, "base_version": start.base_version, "saw": start.saw}
         made = Commit(
             owner=owner,
             attempt=attempt,

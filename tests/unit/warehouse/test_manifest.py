@@ -131,3 +131,27 @@ def test_a_manifest_of_another_format(tmp_path: Path) -> None:
     (folder / "_manifest.json").write_text('{"format": 2}')
     with pytest.raises(StorageError, match="format 2"):
         read_manifest(folder)
+
+
+def test_whole_read_replaces_up_to_the_newest_commit_that_it_had_seen(tmp_path: Path) -> None:
+    """Whatever its own time says; a commit that it had not seen stays, also one that began earlier."""
+    names = [f"0000000{number}-run{number}-1" for number in range(1, 6)]
+    full: dict[str, Any] = {"whole": True, "base_version": 2}
+    seen: dict[str, Any] = {"base_version": 0, "saw": []}
+    folder = manifest(
+        tmp_path,
+        commit(1, **seen),
+        commit(3, **seen),
+        commit(4, **full, saw=[names[0], names[2]]),
+        commit(5, whole=True, base_version=0, saw=[]),
+    )
+    loads = {load.commit: load for load in new_loads(read_manifest(str(folder)))}
+    assert loads[names[3]].replaces_until == datetime(2026, 3, 1, 3, tzinfo=UTC)
+    assert loads[names[4]].replaces_until is None
+    early = commit(4, id=names[1], base_version=0, saw=[], extracted_at="2026-03-01T02:00:00+00:00", sweep=True)
+    (tmp_path / "two").mkdir()
+    folder = manifest(
+        tmp_path / "two", commit(1, **seen), commit(3, **seen), early, commit(5, **full, saw=[names[0], names[2]])
+    )
+    loads = {load.commit: load for load in new_loads(read_manifest(str(folder)))}
+    assert loads[names[4]].replaces_until == datetime(2026, 3, 1, 1, 59, 59, 999999, tzinfo=UTC)
