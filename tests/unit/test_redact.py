@@ -9,7 +9,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airflow_provider_lightspeed.exceptions import InvalidArgument, unknown
 from airflow_provider_lightspeed.redact import Secret, excerpt, scrub
 
 JWT = "eyJhbGciOiJSUzI1NiJ9.eyJzdWIiOiIxIn0xxxx.abcdefgh-_"
@@ -57,11 +56,3 @@ def test_given_secrets_and_long_bodies_are_cut() -> None:
     """An error message is a line, not a page."""
     assert scrub("a plain-secret b", [Secret("plain-secret")]) == "a *** b"
     assert len(excerpt(b"x" * 5000)) < 400
-
-
-def test_errors_keep_their_fields_through_pickling() -> None:
-    """Airflow sends exceptions between processes."""
-    error = unknown("resource", "Sael", ["Sale", "Item"])
-    copy = pickle.loads(pickle.dumps(error))  # noqa: S301 - our own
-    assert type(copy) is InvalidArgument
-    assert (str(copy), copy.found, copy.near) == (str(error), "Sael", ["Sale"])

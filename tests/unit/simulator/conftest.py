@@ -11,6 +11,8 @@ import pytest
 from airflow_provider_lightspeed.simulator.clients import OAuthRules
 from airflow_provider_lightspeed.simulator.oauth import AuthorizationServer
 from airflow_provider_lightspeed.simulator.state import Settings
+from airflow_provider_lightspeed.simulator.world import World
+from tests.support.clockwork import small_shop
 from tests.support.served import FakeWorld, Served, in_process
 
 
@@ -28,6 +30,12 @@ def serve() -> Callable[..., Served]:
 def world() -> FakeWorld:
     """Return a world whose cost, status and registers a test may change before it is served."""
     return FakeWorld()
+
+
+@pytest.fixture
+def shop() -> World:
+    """Return a small shop in which a test may change things at given seconds."""
+    return small_shop()
 
 
 class CountingSigner:

@@ -150,26 +150,6 @@ def test_regenerated_secret_replaces_the_old_one_and_keeps_tokens(oauth: Make) -
     assert server.token(renewal | {"client_secret": secret}, 2.0)
 
 
-@pytest.mark.parametrize(
-    ("uri", "fine"),
-    [
-        ("https://airflow.example.com/lightspeed/callback", True),
-        ("http://localhost:8080/back", True),
-        ("http://127.0.0.1/back", True),
-        ("http://airflow.example.com/back", False),
-        ("airflow", False),
-    ],
-)
-def test_redirect_uri_must_be_https_unless_loopback(oauth: Make, uri: str, fine: bool) -> None:
-    """Page "API clients": the URI must be https; loopback is for tests."""
-    server = oauth()
-    if fine:
-        assert server.register("new", "s", uri).redirect_uri == uri
-    else:
-        with pytest.raises(ValueError, match="https"):
-            server.register("new", "s", uri)
-
-
 def test_access_token_expires_and_is_called_revoked_when_long_gone(oauth: Make) -> None:
     """The two documented hints of 401 ``access_denied``."""
     server = oauth(token_life=1800)
