@@ -13,6 +13,7 @@ import pyarrow as pa
 from airflow_provider_lightspeed.exceptions import InvalidArgument, unknown
 from airflow_provider_lightspeed.resources.base import Cardinality, Field, FieldType, Relation, Resource
 from airflow_provider_lightspeed.resources.catalog import entity
+from airflow_provider_lightspeed.resources.given import names_of
 
 #: Money has no fixed scale on the wire: "20", "11.49", "11.4860025", "0.000000000".
 DECIMAL: Final = pa.decimal128(38, 10)
@@ -119,6 +120,25 @@ class Selection:
     hashed: tuple[str, ...] = ()
     naming: str = "source"
 
+    @classmethod
+    def of(
+        cls,
+        columns: str | Iterable[str] | None = None,
+        exclude_columns: str | Iterable[str] | None = None,
+        hash_columns: str | Iterable[str] | None = None,
+        column_naming: str = "source",
+    ) -> Selection:
+        """Return the selection that the operator's arguments mean, each as of :func:`..resources.given.names_of`.
+
+        :raises InvalidArgument: an argument is neither a name nor a list of names.
+        """
+        return cls(
+            names_of("columns", columns),
+            names_of("exclude_columns", exclude_columns) or (),
+            names_of("hash_columns", hash_columns) or (),
+            column_naming,
+        )
+
 
 @dataclass(frozen=True)
 class Shape:
@@ -154,7 +174,9 @@ class Shape:
         ]
 
 
-def shape_of(resource: Resource, relations: Sequence[str] = (), selection: Selection = Selection()) -> Shape:
+def shape_of(
+    resource: Resource, relations: str | Iterable[str] | None = (), selection: Selection = Selection()
+) -> Shape:
     """Return the shape of a resource's records with ``relations`` loaded, less what the selection leaves out.
 
     :raises InvalidArgument: an unknown relation or column, or a hash of what is not one value.

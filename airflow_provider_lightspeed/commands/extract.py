@@ -9,7 +9,6 @@ from collections.abc import Sequence
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 
-from airflow_provider_lightspeed.commands.arguments import names
 from airflow_provider_lightspeed.commands.output import instant, size, table
 from airflow_provider_lightspeed.commands.progress import Watch, progress_of
 from airflow_provider_lightspeed.compat import AirflowNotFoundException, ObjectStoragePath, hash_salt
@@ -30,11 +29,11 @@ def run(arguments: argparse.Namespace) -> None:
     job = Job.of(
         arguments.resource,
         mode="full" if arguments.full else "incremental",
-        relations=names(arguments.relations) or (),
+        relations=arguments.relations,
         filters=_filters(arguments.filter or ()),
-        columns=names(arguments.columns),
-        exclude_columns=names(arguments.exclude_columns) or (),
-        hash_columns=names(arguments.hash_columns) or (),
+        columns=arguments.columns,
+        exclude_columns=arguments.exclude_columns,
+        hash_columns=arguments.hash_columns,
         column_naming=arguments.naming,
         relation_layout=arguments.layout,
         schema_drift=arguments.drift,

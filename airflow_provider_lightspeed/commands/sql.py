@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 
 from airflow_provider_lightspeed.arrow.types import Selection
-from airflow_provider_lightspeed.commands.arguments import names
 from airflow_provider_lightspeed.warehouse.loads import create, create_staging
 from airflow_provider_lightspeed.warehouse.moved import moved_fields
 from airflow_provider_lightspeed.warehouse.statements import Statements, current_view, merge
@@ -14,16 +13,10 @@ from airflow_provider_lightspeed.warehouse.tables import Tables, tables_of
 
 def run(arguments: argparse.Namespace) -> None:
     """Print the statements, each ended by a semicolon."""
-    columns = names(arguments.columns)
-    selection = Selection(
-        None if columns is None else tuple(columns),
-        tuple(names(arguments.exclude_columns) or ()),
-        tuple(names(arguments.hash_columns) or ()),
-        arguments.naming,
-    )
+    selection = Selection.of(arguments.columns, arguments.exclude_columns, arguments.hash_columns, arguments.naming)
     tables = tables_of(
         arguments.resource,
-        names(arguments.relations) or (),
+        arguments.relations,
         selection,
         layout=arguments.layout,
         prefix=arguments.prefix,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import Any, Final
@@ -17,6 +17,7 @@ from airflow_provider_lightspeed.extract.window import Window
 from airflow_provider_lightspeed.redact import Secret
 from airflow_provider_lightspeed.resources.base import FieldType, Resource, Strategy
 from airflow_provider_lightspeed.resources.catalog import resource as resource_named
+from airflow_provider_lightspeed.resources.given import conditions_of
 
 MODES: Final = ("incremental", "full")
 #: How many keys an append read goes back: ids are given before their rows become visible.
@@ -51,17 +52,19 @@ class Job:
         resource: str,
         *,
         mode: str = "incremental",
-        relations: Sequence[str] = (),
-        filters: Mapping[str, Any] | None = None,
-        columns: Sequence[str] | None = None,
-        exclude_columns: Sequence[str] = (),
-        hash_columns: Sequence[str] = (),
+        relations: str | Iterable[str] | None = (),
+        filters: str | Mapping[str, Any] | None = None,
+        columns: str | Iterable[str] | None = None,
+        exclude_columns: str | Iterable[str] | None = (),
+        hash_columns: str | Iterable[str] | None = (),
         column_naming: str = "source",
         relation_layout: str = "nested",
         schema_drift: str = "evolve",
         salt: Secret | None = None,
     ) -> Job:
         """Check the names and return the job; nothing is sent.
+
+        Lists of names and filters may also be texts: :mod:`..resources.given`.
 
         :raises InvalidArgument: names the argument, what was found and what is allowed.
         """
@@ -70,13 +73,9 @@ class Job:
             if value not in allowed:
                 raise unknown(argument, value, allowed)
         loaded = found.check_relations(relations)
-        selection = Selection(
-            tuple(columns) if columns is not None else None,
-            tuple(exclude_columns),
-            tuple(hash_columns),
-            column_naming,
-        )
-        job = cls(found, mode, loaded, dict(filters or {}), selection, salt, relation_layout, schema_drift)
+        selection = Selection.of(columns, exclude_columns, hash_columns, column_naming)
+        conditions = conditions_of("filters", filters)
+        job = cls(found, mode, loaded, conditions, selection, salt, relation_layout, schema_drift)
         _check_salt(job)
         _check_key(job)
         _check_filters(job)

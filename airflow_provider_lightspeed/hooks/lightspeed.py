@@ -92,19 +92,19 @@ class LightspeedHook(BaseHook):
         return self.client
 
     def get_pages(
-        self, resource: str, *, relations: Sequence[str] = (), filters: Mapping[str, Any] | None = None
+        self, resource: str, *, relations: str | Sequence[str] = (), filters: Mapping[str, Any] | None = None
     ) -> Iterator[Page]:
         """Return the pages of a resource, archived records included, each read when it is asked for.
 
         :param resource: the API's own name, such as ``Sale``; see ``airflow lightspeed resources``.
-        :param relations: relations to load, such as ``["SaleLines.Item"]``.
+        :param relations: relations to load, such as ``"SaleLines"`` or ``["SaleLines.Item"]``.
         :param filters: field to value or condition, such as ``{"completed": True, "total": ">,100"}``.
         :raises InvalidArgument: unknown resource, relation or filter field; before anything is sent.
         """
         return self._pages(self._job(resource, relations, filters))
 
     def get_records(
-        self, resource: str, *, relations: Sequence[str] = (), filters: Mapping[str, Any] | None = None
+        self, resource: str, *, relations: str | Sequence[str] = (), filters: Mapping[str, Any] | None = None
     ) -> Iterator[dict[str, Any]]:
         """Return the records of a resource as the API sends them, read page by page: every scalar is text.
 
@@ -117,9 +117,9 @@ class LightspeedHook(BaseHook):
         self,
         resource: str,
         *,
-        relations: Sequence[str] = (),
+        relations: str | Sequence[str] = (),
         filters: Mapping[str, Any] | None = None,
-        columns: Sequence[str] | None = None,
+        columns: str | Sequence[str] | None = None,
     ) -> pa.RecordBatchReader:
         """Return the records of a resource as typed Arrow batches, one per page, each read when it is asked for.
 
@@ -149,9 +149,9 @@ class LightspeedHook(BaseHook):
         self,
         resource: str,
         *,
-        relations: Sequence[str] = (),
+        relations: str | Sequence[str] = (),
         filters: Mapping[str, Any] | None = None,
-        columns: Sequence[str] | None = None,
+        columns: str | Sequence[str] | None = None,
     ) -> pa.Table:
         """Return the records of a resource as a typed Arrow table; all of it is in memory.
 
@@ -163,9 +163,9 @@ class LightspeedHook(BaseHook):
         self,
         resource: str,
         *,
-        relations: Sequence[str] = (),
+        relations: str | Sequence[str] = (),
         filters: Mapping[str, Any] | None = None,
-        columns: Sequence[str] | None = None,
+        columns: str | Sequence[str] | None = None,
     ) -> pd.DataFrame:
         """Return the records of a resource as a pandas DataFrame with Arrow-backed types: decimals stay decimals.
 
@@ -208,9 +208,9 @@ class LightspeedHook(BaseHook):
     @staticmethod
     def _job(
         resource: str,
-        relations: Sequence[str],
+        relations: str | Sequence[str],
         filters: Mapping[str, Any] | None,
-        columns: Sequence[str] | None = None,
+        columns: str | Sequence[str] | None = None,
     ) -> Job:
         from airflow_provider_lightspeed.extract.plan import Job
 

@@ -52,7 +52,8 @@ class LightspeedToParquetOperator(BaseOperator):
     :param path: folder or URL of the dataset: anything that ``ObjectStoragePath`` knows, ``s3://conn_id@bucket/key``
         included. ``~`` is the home folder of the worker's user. Which paths are refused: docs/reading.md.
     :param lightspeed_conn_id: the connection.
-    :param relations: relations to load, as nested columns, such as ``["SaleLines.Item"]``.
+    :param relations: relations to load, as nested columns, such as ``["SaleLines.Item"]``. Here, and wherever a list of names
+        is taken, a text is one name, names with commas between them, or a list in JSON.
     :param filters: field to value or condition, such as ``{"completed": True, "total": ">,100"}``.
     :param mode: ``incremental`` reads what changed in the run's window, ``full`` everything.
     :param window_start: explicit start (ISO 8601 with offset, or an aware datetime); default see docs/windows.md.
@@ -100,15 +101,15 @@ class LightspeedToParquetOperator(BaseOperator):
         resource: str,
         path: str,
         lightspeed_conn_id: str = "lightspeed_default",
-        relations: Sequence[str] = (),
-        filters: Mapping[str, Any] | None = None,
+        relations: str | Sequence[str] = (),
+        filters: str | Mapping[str, Any] | None = None,
         mode: str = "incremental",
         window_start: datetime | str | None = None,
         window_end: datetime | str | None = None,
         relation_layout: str = "nested",
-        columns: Sequence[str] | None = None,
-        exclude_columns: Sequence[str] = (),
-        hash_columns: Sequence[str] = (),
+        columns: str | Sequence[str] | None = None,
+        exclude_columns: str | Sequence[str] = (),
+        hash_columns: str | Sequence[str] = (),
         column_naming: str = "source",
         schema_drift: str = "evolve",
         detect_deletes: bool = False,
@@ -219,11 +220,11 @@ class LightspeedToParquetOperator(BaseOperator):
         job = Job.of(
             self.resource,
             mode=self.mode,
-            relations=self.relations or (),
+            relations=self.relations,
             filters=self.filters,
             columns=self.columns,
-            exclude_columns=self.exclude_columns or (),
-            hash_columns=self.hash_columns or (),
+            exclude_columns=self.exclude_columns,
+            hash_columns=self.hash_columns,
             column_naming=self.column_naming,
             relation_layout=self.relation_layout,
             schema_drift=self.schema_drift,

@@ -8,6 +8,7 @@ from enum import StrEnum
 from typing import Final
 
 from airflow_provider_lightspeed.exceptions import InvalidArgument, unknown
+from airflow_provider_lightspeed.resources.given import names_of
 
 #: The pages of Lightspeed's documentation lie below.
 DOCS_URL: Final = "https://developers.lightspeedhq.com/retail/endpoints"
@@ -202,13 +203,14 @@ class Resource:
         spellings = (self.name, path.replace("WorkOrder", "Workorder"))
         return f"{DOCS_URL}/{next((found for found in spellings if found.lower() == page), page)}/"
 
-    def check_relations(self, names: Iterable[str]) -> tuple[str, ...]:
+    def check_relations(self, names: str | Iterable[str] | None) -> tuple[str, ...]:
         """Return the relations to load, with the parents of dotted names, in catalog order.
 
+        :param names: as of :func:`.given.names_of`.
         :raises InvalidArgument: unknown (suggests the nearest), or not loaded on lists.
         """
         wanted: set[str] = set()
-        for name in names:
+        for name in names_of("relations", names) or ():
             if name not in self.relations:
                 raise unknown("relations", name, self.relations, what=f"relation of {self.name}")
             if self.relations[name].single_only:

@@ -124,7 +124,7 @@ def loads_table(prefix: str = "") -> TableSpec:
 
 def tables_of(
     resource: str | Resource,
-    relations: Sequence[str] = (),
+    relations: str | Sequence[str] | None = (),
     selection: Selection = Selection(),  # noqa: B008 - frozen
     *,
     layout: str = "nested",
