@@ -79,12 +79,12 @@ def test_each_argument_takes_a_plain_text(form: str) -> None:
         "Customer",
         relations=form.format("Contact"),
         columns=form.format("Contact"),
-        exclude_columns=form.format("Contact.mobile"),
-        hash_columns=form.format("Contact.title"),
+        exclude_columns=form.format("Contact.noMail"),
+        hash_columns=form.format("Contact.custom"),
         salt=Secret("salt"),
     )
     assert found.relations == ("Contact",)
-    assert found.selection == Selection(("Contact",), ("Contact.mobile",), ("Contact.title",))
+    assert found.selection == Selection(("Contact",), ("Contact.noMail",), ("Contact.custom",))
     assert tables_of("Sale", form.format("SaleLines"), layout="tables") == tables_of(
         "Sale", ["SaleLines"], layout="tables"
     )
