@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import os
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -17,6 +19,8 @@ from airflow_provider_lightspeed.exceptions import LightspeedError
 
 #: What a shell expects of a program that Ctrl-C ended: 128 and the signal's number.
 INTERRUPTED: Final = 130
+#: The same for a program whose reader has gone away.
+CLOSED_PIPE: Final = 141
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,15 +44,36 @@ class Command:
     arguments: tuple[Argument, ...] = ()
 
     def __call__(self, arguments: argparse.Namespace) -> None:
-        """Run it; what a person can mend, and Ctrl-C, end with one line on standard error, not with a traceback."""
+        """Run it; what a person can mend, and Ctrl-C, end with one line on standard error, not with a traceback.
+
+        A reader that goes away, as ``head`` does, ends it without a word.
+        """
         module, _, function = self.run.partition(":")
         try:
             getattr(importlib.import_module(f"{__package__}.commands.{module}"), function)(arguments)
+            sys.stdout.flush()
         except LightspeedError as error:
+            sys.exit(f"error: {' '.join(str(error).split())}")
+        except BrokenPipeError:
+            _discard_unwritable_output()
+            sys.exit(CLOSED_PIPE)
+        except OSError as error:
+            _discard_unwritable_output()
             sys.exit(f"error: {' '.join(str(error).split())}")
         except KeyboardInterrupt:
             print("interrupted", file=sys.stderr)
             sys.exit(INTERRUPTED)
+
+
+def _discard_unwritable_output() -> None:
+    """Drop what standard output does not take: Python flushes it once more at its end, and would fail with a traceback."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        with suppress(OSError, ValueError):
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(nowhere, sys.stdout.fileno())
+            os.close(nowhere)
 
 
 def get_cli_commands() -> list[Any]:

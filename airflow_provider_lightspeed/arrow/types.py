@@ -104,7 +104,7 @@ class Column:
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """Which columns are written, and how. Names of nested columns are dotted: ``Contact.mobile``.
+    """Which columns are written, and how. Names of nested columns are dotted: ``Contact.Phones``.
 
     A field that the API spells in two ways can be named by either. Secret fields are left out unless ``columns`` or
     ``hashed`` name them.

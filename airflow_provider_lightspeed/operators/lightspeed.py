@@ -61,7 +61,7 @@ class LightspeedToParquetOperator(BaseOperator):
     :param relation_layout: ``nested``: relations are nested columns; ``tables``: each is a dataset of its own,
         ``{path}/{resource}.{relation}``, committed together with the resource's.
     :param columns: top-level columns to keep; default all.
-    :param exclude_columns: columns that are left out, nested ones dotted (``Contact.mobile``): personal data that is not needed.
+    :param exclude_columns: columns that are left out, nested ones dotted (``Contact.Phones``): personal data that is not needed.
     :param hash_columns: columns whose values are replaced by salted hashes before anything is written; needs
         ``[lightspeed] hash_salt``.
     :param column_naming: ``source``: the API's names (``saleID``); ``snake_case`` (``sale_id``). Arguments always use the

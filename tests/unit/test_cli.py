@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from collections.abc import Callable
 
 import pytest
@@ -28,3 +30,28 @@ def test_error_is_one_line_and_status_one(capsys: pytest.CaptureFixture[str]) ->
     with pytest.raises(SystemExit, match=r"^error: resource: 'Sales' is not .*Did you mean 'Sale'"):
         main(["resources", "Sales"])
     assert capsys.readouterr().out == ""
+
+
+@pytest.mark.parametrize("run", [main, airflow_main])
+def test_reader_that_goes_away_ends_a_command_silently(
+    run: Callable[[list[str]], None], monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """As ``airflow lightspeed resources | head -1`` does; with the status of a program that the closed pipe ended."""
+    read, write = os.pipe()
+    os.close(read)
+    with open(write, "w") as pipe:
+        monkeypatch.setattr(sys, "stdout", pipe)
+        with pytest.raises(SystemExit) as ended:
+            run(["resources"])
+    monkeypatch.undo()
+    assert ended.value.code == 141
+    assert "Traceback" not in capfd.readouterr().err
+
+
+def test_full_disk_under_the_output_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was printed is not lost without a word."""
+    with open("/dev/full", "w") as full:
+        monkeypatch.setattr(sys, "stdout", full)
+        with pytest.raises(SystemExit, match=r"^error: .*No space left on device$"):
+            main(["resources"])
+    monkeypatch.undo()
