@@ -7,12 +7,14 @@ import re
 import secrets
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from urllib.parse import unquote_to_bytes
 
 from starlette.requests import Request
 from starlette.responses import Response
 
 from airflow_provider_lightspeed.simulator.answer import Answer
 from airflow_provider_lightspeed.simulator.audit import Entry, fingerprint
+from airflow_provider_lightspeed.simulator.caller import Caller
 from airflow_provider_lightspeed.simulator.errors import OAuthError
 from airflow_provider_lightspeed.simulator.faults import Action, Fault
 from airflow_provider_lightspeed.simulator.limits import LimitKind
@@ -32,6 +34,7 @@ from airflow_provider_lightspeed.simulator.rotation import ACCESS_REVOKED, Grant
 from airflow_provider_lightspeed.simulator.state import Simulator
 
 _ACCOUNT = re.compile(r"/Account/([^/.]+)")
+_BAD_ESCAPE = re.compile("%(?![0-9A-Fa-f]{2})")
 _NOT_FILTERS = frozenset(
     {"limit", "sort", "after", "before", "count", "archived", "load_relations", "pretty_print", "startDate", "endDate"}
 )
@@ -72,7 +75,8 @@ class ApiRoutes:
         verdict = self._sim.limits.check(grant.account_id, grant.client_id, now)
         if verdict.refused is not None:
             self._record(request, now, fault, 429, token, level=verdict.level, outcome=verdict.refused.value)
-            headers = self._headers(grant) | limit_headers(verdict, None)
+            price = self._sim.world.price(request.url.path, _params(request.query_params, fault))
+            headers = self._headers(grant) | limit_headers(verdict, price)
             return reply(429, api_error_body(429, _REFUSALS[verdict.refused]), HTML, now, headers), 0.0
         answer = self._ask(request, grant, fault, now)
         verdict = self._sim.limits.charge(grant.account_id, grant.client_id, answer.cost, now)
@@ -109,9 +113,12 @@ class ApiRoutes:
         if every and self._sim.reads % every == 0:
             return Answer(400, api_error_body(400, "Please try again later."), 1.0, 0)
         params = _params(request.query_params, fault)
-        base_url = f"{request.url.scheme}://{request.headers['host']}"
+        if not _is_well_formed(request.url.query):
+            return Answer(400, api_error_body(400, "Malformed query string."), 1.0, 0)
+        base_url = f"{request.url.scheme}://{request.url.netloc}"
+        caller = Caller(grant.scope, grant.employee_id)
         moment = datetime.fromtimestamp(now, UTC)
-        return self._sim.world.query(path, params, base_url=base_url, now=moment, scope=grant.scope)
+        return self._sim.world.query(path, params, base_url=base_url, now=moment, caller=caller)
 
     def _headers(self, grant: Grant) -> dict[str, str]:
         return {
@@ -166,6 +173,15 @@ def _params(query: Mapping[str, str], fault: Fault | None) -> dict[str, str]:
         for name, value in query.items()
         if name in _NOT_FILTERS or (fault.fields and name not in fault.fields)
     }
+
+
+def _is_well_formed(query: str) -> bool:
+    """Tell whether every percent escape is one, and all of them are UTF-8."""
+    try:
+        unquote_to_bytes(query).decode()
+    except UnicodeDecodeError:
+        return False
+    return _BAD_ESCAPE.search(query) is None
 
 
 def _wants_json(request: Request) -> bool:

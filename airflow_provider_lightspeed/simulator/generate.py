@@ -74,6 +74,11 @@ HIDDEN: Final = {
     "SaleAccount": "salePaymentID",
     "Serialized": "saleLineID",
 }
+#: Kinds of what a contact has.
+USE_TYPES: Final = {
+    "ContactPhone": ("Home", "Mobile", "Work", "Fax", "Pager"),
+    "ContactEmail": ("Primary", "Secondary"),
+}
 WORDS: Final = (
     "Oak",
     "River",
@@ -190,7 +195,7 @@ class Generator:
             return changed if spec.name.lower() in ("timestamp", "updatetime") or rng.random() < 0.6 else None
         if spec.type == "date":
             return created[:10]
-        return self._text(spec, number, rng)
+        return self._text(view.name, spec, number, rng)
 
     def _integer(self, spec: FieldSpec, number: int, rng: random.Random) -> int:
         if spec.name == "systemSku":
@@ -200,10 +205,14 @@ class Generator:
         return rng.randrange(0, 40)
 
     @staticmethod
-    def _text(spec: FieldSpec, number: int, rng: random.Random) -> str:
+    def _text(view: str, spec: FieldSpec, number: int, rng: random.Random) -> str:
         name = spec.name.lower()
         if "name" in name or name in ("description", "reason", "title", "company"):
             return f"{rng.choice(WORDS)} {rng.choice(WORDS)} {number}"
+        if name == "usetype":
+            return rng.choice(USE_TYPES.get(view, ("Primary",)))
+        if view == "ContactPhone":
+            return f"555 {rng.randrange(10**6, 10**7)}"
         if name in ("upc", "ean"):
             return f"0{rng.randrange(10**10, 10**11)}"
         if "email" in name or name == "address":

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from bisect import bisect_left, bisect_right
 from collections.abc import Mapping
 from dataclasses import dataclass
+from operator import itemgetter
 from typing import Any
 from urllib.parse import quote
 
@@ -30,7 +32,7 @@ class SortedList:
 def limit_of(params: Mapping[str, str]) -> int:
     """Return the page size that was asked for."""
     text = params.get("limit", str(PAGE))
-    if not text.isdigit() or int(text) > PAGE:
+    if not re.fullmatch("[0-9]{1,3}", text) or int(text) > PAGE:
         raise Refused(f"Invalid limit: '{text}'. Allowed: 0 to {PAGE}.")
     return int(text)
 
@@ -59,19 +61,45 @@ def sorted_list(listed: ListSpec, rows: list[Row], sort: tuple[str, bool]) -> So
             rows = sorted(rows, key=lambda row: row[primary], reverse=reverse)
             keys = [[row[primary]] for row in rows]
         else:
-            rows = sorted(rows, key=lambda row: (row.get(field) or "", row[primary]), reverse=reverse)
-            keys = [[row.get(field) or "", row[primary]] for row in rows]
+            kind = _kind(listed, field)
+
+            def key(row: Row) -> list[Any]:
+                return [kind(row.get(field) or kind()), row[primary]]
+
+            ordered = sorted(((key(row), row) for row in rows), key=itemgetter(0), reverse=reverse)
+            keys, rows = [each for each, _ in ordered], [row for _, row in ordered]
     return SortedList(rows, keys)
 
 
-def span(result: SortedList, params: Mapping[str, str], sort: tuple[str, bool], limit: int) -> tuple[int, int]:
-    """Return the part of the list that a cursor points at."""
+def _kind(listed: ListSpec, name: str) -> type:
+    """Return what the values of a field are in a cursor: texts, whole numbers, or any numbers."""
+    spec = listed.entity.find(name)
+    if not name or spec is None:
+        return int
+    return {"integer": int, "quantity": float, "money": float, "float": float, "boolean": int}.get(spec.type, str)
+
+
+def _kinds(listed: ListSpec, sort: tuple[str, bool]) -> tuple[type, ...]:
+    primary, found = listed.primary_key or sort[0], listed.entity.find(sort[0])
+    field = found.name if found else sort[0]
+    return (_kind(listed, primary),) if field == primary else (_kind(listed, field), _kind(listed, primary))
+
+
+def span(
+    listed: ListSpec, result: SortedList, params: Mapping[str, str], sort: tuple[str, bool], limit: int
+) -> tuple[int, int]:
+    """Return the part of the list that a cursor points at.
+
+    :raises Refused: on a cursor that is not one of this sort, or two.
+    """
+    if {"after", "before"} <= params.keys():
+        raise Refused("after and before cannot be combined.")
     total = len(result.rows)
     for name in ("after", "before"):
         text = params.get(name)
         if text is None:
             continue
-        wanted = queries.decode_cursor(text, len(result.keys[0]) if result.keys else 1)
+        wanted = queries.decode_cursor(text, _kinds(listed, sort))
         ahead = sum(key > wanted for key in result.keys) if sort[1] else bisect_left(result.keys, wanted)
         # A row that has moved or gone since: the place where it would be.
         place = ahead if result.keys[ahead : ahead + 1] == [wanted] else ahead - (name == "after")

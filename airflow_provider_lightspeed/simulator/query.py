@@ -23,6 +23,8 @@ CONTROLS: Final = frozenset(
 PAGE: Final = 100
 MOST_IN: Final = 100
 _OPERATORS: Final = (">=", "<=", "><", "!=", "!~", ">", "<", "~", "IN")
+NUMBERS: Final = frozenset({"integer", "quantity", "money", "float"})
+_NUMBER: Final = re.compile(r"-?[0-9]{1,18}(\.[0-9]{1,18})?")
 RANGES: Final = frozenset({">=", "<=", "><", ">", "<"})
 
 
@@ -81,16 +83,23 @@ def typed(spec: FieldSpec | None, value: Any) -> Any:
     if value is None or spec is None:
         return value
     try:
-        if spec.type in ("integer", "quantity", "money", "float"):
+        if spec.type in NUMBERS:
             return Decimal(value)
         if spec.type == "boolean":
             return value if isinstance(value, bool) else {"true": True, "1": True, "false": False, "0": False}[value]
         if spec.type == "datetime":
             moment = datetime.fromisoformat(value) if len(value) > 10 else datetime.fromisoformat(f"{value}T00:00:00")
             return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).astimezone(UTC).isoformat()
-    except (InvalidOperation, KeyError, ValueError, TypeError):
+    except (InvalidOperation, KeyError, OverflowError, ValueError, TypeError):
         raise Refused(f"Invalid value for {spec.name}: '{value}'.") from None
     return value
+
+
+def _operand(spec: FieldSpec | None, text: str) -> Any:
+    """Return an operand as something that compares; refuse what is no plain number where the field holds one."""
+    if spec is not None and spec.type in NUMBERS and not _NUMBER.fullmatch(text):
+        raise Refused(f"Invalid value for {spec.name}: '{text}'.")
+    return typed(spec, text)
 
 
 def parse_condition(listed: ListSpec, loaded: frozenset[str], name: str, text: str) -> Condition | None:
@@ -109,7 +118,7 @@ def parse_condition(listed: ListSpec, loaded: frozenset[str], name: str, text: s
     if operator == "IN" and not 1 <= len(operands) <= MOST_IN:
         raise Refused(f"Operator IN takes 1 to {MOST_IN} values: '{name}'.")
     like = operator in ("~", "!~")
-    values = tuple(operand if like else typed(spec, operand) for operand in operands)
+    values = tuple(operand if like else _operand(spec, operand) for operand in operands)
     return Condition(relation, spec, spec.name if spec else inner, operator, values)
 
 
@@ -153,9 +162,18 @@ def _operator(text: str) -> tuple[str, tuple[str, ...]]:
         if text.startswith(f"{operator},"):
             rest = text[len(operator) + 1 :]
             if operator == "IN":
-                return operator, tuple(part for part in rest.strip("[]").split(",") if part)
+                return operator, _listed(rest)
             return operator, tuple(rest.split(",", 1)) if operator == "><" else (rest,)
     return "=", (text,)
+
+
+def _listed(text: str) -> tuple[str, ...]:
+    """Read the operands of IN: ``[1,2,3]`` or ``1,2,3``."""
+    inner = text[1:-1] if text.startswith("[") and text.endswith("]") and len(text) > 1 else text
+    parts = tuple(inner.split(","))
+    if "" in parts or any("[" in part or "]" in part for part in parts):
+        raise Refused(f"Malformed list of operator IN: '{text}'.")
+    return parts
 
 
 def parse_or(listed: ListSpec, loaded: frozenset[str], text: str) -> list[Condition]:
@@ -254,15 +272,23 @@ def encode_cursor(values: list[Any]) -> str:
     return base64.b64encode(json.dumps(values, separators=(",", ":")).encode()).decode()
 
 
-def decode_cursor(text: str, length: int) -> list[Any]:
+def decode_cursor(text: str, kinds: Sequence[type]) -> list[Any]:
     """Read a cursor.
 
+    :param kinds: of its values, ``float`` standing for any number.
     :raises Refused: it is not one of this sort.
     """
     try:
         values = json.loads(base64.b64decode(text, validate=True))
-    except (ValueError, binascii.Error):
+    except (ValueError, binascii.Error, RecursionError):
         values = None
-    if not isinstance(values, list) or len(values) != length:
+    if not isinstance(values, list) or len(values) != len(kinds) or not all(map(_is_of, values, kinds)):
         raise Refused("Invalid cursor.")
     return values
+
+
+def _is_of(value: Any, kind: type) -> bool:
+    if kind is str:
+        return isinstance(value, str)
+    is_number = isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) < 1e18
+    return is_number and (kind is float or isinstance(value, int))

@@ -65,18 +65,17 @@ def api_error_body(status: int, message: str, error_class: str | None = "Excepti
     return json.dumps(data).replace("/", "\\/").encode()
 
 
-def limit_headers(verdict: Verdict, cost: float | None) -> dict[str, str]:
+def limit_headers(verdict: Verdict, cost: float) -> dict[str, str]:
     """Return the documented rate limit headers; the last two only on a refusal.
 
-    :param cost: what the request was charged; None leaves the header out, as for a refused request.
+    :param cost: what the request costs, in drips. The documented 429 shows it too.
     """
     headers = {
         "X-LS-Api-Bucket-Level": f"{verdict.level:.13g}/{verdict.size:g}",
         "X-LS-Api-Burst-Level": f"{verdict.burst}/{verdict.burst_limit}",
         "X-LS-Api-Drip-Rate": f"{verdict.drip:g}",
+        "X-LS-Api-Request-Cost": f"{cost:g}",
     }
-    if cost is not None:
-        headers["X-LS-Api-Request-Cost"] = f"{cost:g}"
     if verdict.refused is not None:
         headers |= {"X-LS-API-RateLimit-Type": verdict.refused.value, "Retry-After": str(verdict.retry_after)}
     return headers

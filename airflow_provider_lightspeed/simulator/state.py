@@ -10,6 +10,7 @@ from typing import Any, Protocol
 
 from airflow_provider_lightspeed.simulator.answer import Answer
 from airflow_provider_lightspeed.simulator.audit import Audit
+from airflow_provider_lightspeed.simulator.caller import Caller
 from airflow_provider_lightspeed.simulator.clients import OAuthRules
 from airflow_provider_lightspeed.simulator.clock import SimulatorClock
 from airflow_provider_lightspeed.simulator.faults import FaultPlan
@@ -38,10 +39,11 @@ class World(Protocol):
     def behave(self, live: Live) -> None:
         """Take on the behaviours of the live API that are switched on, and drop the others."""
 
-    def query(
-        self, path: str, params: Mapping[str, str], *, base_url: str, now: datetime, scope: Sequence[str]
-    ) -> Answer:
-        """Answer a GET of ``path`` (from ``/API`` on, without the query) for a caller with these scopes."""
+    def query(self, path: str, params: Mapping[str, str], *, base_url: str, now: datetime, caller: Caller) -> Answer:
+        """Answer a GET of ``path`` (from ``/API`` on, without the query)."""
+
+    def price(self, path: str, params: Mapping[str, str]) -> float:
+        """Return the drips that a GET costs, without answering it."""
 
     def rows(self, name: str, *, now: datetime | None = None) -> Sequence[Any]:
         """Return all records of a resource in their canonical form, as they show at ``now``."""

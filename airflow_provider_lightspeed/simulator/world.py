@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
@@ -12,6 +13,7 @@ import orjson
 from airflow_provider_lightspeed.simulator import query as queries
 from airflow_provider_lightspeed.simulator.answer import Answer
 from airflow_provider_lightspeed.simulator.books import Books
+from airflow_provider_lightspeed.simulator.caller import Caller
 from airflow_provider_lightspeed.simulator.deeds import Deeds
 from airflow_provider_lightspeed.simulator.generate import Generator, Plan, Row
 from airflow_provider_lightspeed.simulator.live import DOCUMENTED, Live
@@ -23,12 +25,15 @@ from airflow_provider_lightspeed.simulator.reports import REPORTS
 from airflow_provider_lightspeed.simulator.retail import names, stock, trade
 from airflow_provider_lightspeed.simulator.schema import ListSpec, always_inside, entity, lists, store_of, stores
 from airflow_provider_lightspeed.simulator.scopes import may_read
+from airflow_provider_lightspeed.simulator.session import session
 from airflow_provider_lightspeed.simulator.till import Till
 
 #: Lists that the documentation shows without ``@attributes``.
 BARE: Final = frozenset({"CurrencyRate", "Option", "Locale"})
 #: Lists that the documentation shows with a count.
 COUNTED: Final = frozenset({"CatalogSearch", "Image", "ItemImage", "ItemMatrixImage"})
+#: What the documentation shows inside a record that was written, not inside one that was read.
+ONLY_IN_WRITES: Final = frozenset({("Sale", "Shop")})
 #: Old names of time zones that shops still have (G2).
 ZONES: Final = {
     "America/New_York": "US/Eastern",
@@ -38,6 +43,9 @@ ZONES: Final = {
 }
 _KEPT_RESULTS: Final = 24
 _SHIPMENTS: Final = 50
+_LONGEST_KEY: Final = 18
+_SESSION: Final = re.compile(r"/API(?:/V3)?/Session(?:\.json|\.xml)?")
+ANYONE: Final = Caller()
 _FORBIDDEN: Final = "You do not have permission to access this resource"
 _SPECIAL: Final = frozenset({"itemCode", "template", "copies", "all_labels", "catalogVendorID", "giftCard"})
 _MANY_KEYS: Final = {"ItemComponents": "assemblyItemID", "WithdrawalPayments": "creditAccountID"}
@@ -150,8 +158,9 @@ class World:
                     "copies": 1,
                     "orderID": row.get("orderID", 0),
                     "m": {"currency_symbol": "$", "price": "9.99", "title": f"Label {row['itemID']}"},
+                    **{name: number for name in listed.sortable if name != "itemID"},
                 }
-                for row in self._stores[source]
+                for number, row in enumerate(self._stores[source], 1)
             ]
         return self._stores.get(listed.store, [])
 
@@ -162,20 +171,49 @@ class World:
         *,
         base_url: str,
         now: datetime,
-        scope: Sequence[str] = ("employee:all",),
+        caller: Caller = ANYONE,
     ) -> Answer:
-        """Answer a GET of ``path``.
-
-        :param scope: of the caller's token.
-        """
+        """Answer a GET of ``path``."""
         self._settle(now)
+        if _SESSION.fullmatch(path):
+            known = (row for row in self._stores["Employee"] if str(row["employeeID"]) == caller.employee_id)
+            return Answer(200, orjson.dumps(session(caller, next(known, {}), len(self._stores["Shop"]))), 1.0, 1)
+        listed, parents = self._find(path)
+        if listed is None:
+            return Answer(404, api_error_body(404, f"No such endpoint: {path}"), 1.0, 0)
+        if not may_read(caller.scope, listed.scopes) or listed.name in self._live.names("A2"):
+            return Answer(403, api_error_body(403, _FORBIDDEN), 1.0, 0)
+        return self._answer(listed, parents, dict(params), f"{base_url}{path}")
+
+    def _find(self, path: str) -> tuple[ListSpec | None, dict[str, str]]:
+        """Return the list that a path names, and the keys in the path."""
         for listed in self._lists.values():
             match = listed.pattern.fullmatch(path)
             if match:
-                if not may_read(scope, listed.scopes) or listed.name in self._live.names("A2"):
-                    return Answer(403, api_error_body(403, _FORBIDDEN), 1.0, 0)
-                return self._answer(listed, match.groupdict(), dict(params), f"{base_url}{path}")
-        return Answer(404, api_error_body(404, f"No such endpoint: {path}"), 1.0, 0)
+                return listed, match.groupdict()
+        return None, {}
+
+    def price(self, path: str, params: Mapping[str, str]) -> float:
+        """Return the drips that a GET of ``path`` costs; 1 where it is refused before its cost is known."""
+        listed, parents = self._find(path)
+        if listed is None:
+            return 1.0
+        try:
+            return self._cost(listed, dict(params), single=parents["_id"] is not None)[2]
+        except Refused:
+            return 1.0
+
+    @staticmethod
+    def _cost(
+        listed: ListSpec, params: dict[str, str], *, single: bool
+    ) -> tuple[tuple[str, ...], list[Condition], float]:
+        """Return the relations and alternatives of a request, and its cost.
+
+        :raises Refused: they are not what the API takes.
+        """
+        relations = queries.parse_relations(listed, params.get("load_relations", "[]"), single=single)
+        ors = queries.parse_or(listed, frozenset(relations), params["or"]) if "or" in params else []
+        return relations, ors, queries.cost_of(listed, relations, params, ors, single=single)
 
     def _answer(self, listed: ListSpec, parents: dict[str, str], params: dict[str, str], url: str) -> Answer:
         key = parents.pop("_id", None)
@@ -183,9 +221,7 @@ class World:
         if listed.name == "Account" and "C9" in self._live:
             params = {name: text for name, text in params.items() if name not in ("limit", "sort", "after", "before")}
         try:
-            relations = queries.parse_relations(listed, params.get("load_relations", "[]"), single=key is not None)
-            ors = queries.parse_or(listed, frozenset(relations), params["or"]) if "or" in params else []
-            cost = queries.cost_of(listed, relations, params, ors, single=key is not None)
+            relations, ors, cost = self._cost(listed, params, single=key is not None)
             if key is not None:
                 return self._single(listed, key, relations, cost)
             return self._page(listed, parents, params, relations, ors, cost, url)
@@ -193,11 +229,12 @@ class World:
             return Answer(refusal.status, api_error_body(refusal.status, refusal.message), cost, 0)
 
     def _single(self, listed: ListSpec, key: str, relations: tuple[str, ...], cost: float) -> Answer:
-        found = self._by(listed.store, listed.primary_key or "", int(key))
+        found = self._by(listed.store, listed.primary_key or "", int(key)) if len(key) <= _LONGEST_KEY else []
         if not found:
             message = f"Object of type '{listed.envelope}' not found with primary ID '{key}'."
             return Answer(404, api_error_body(404, message), cost, 0)
-        body = {"@attributes": {"count": "1"}, listed.envelope: self._show(listed, found[0], relations)}
+        shown = self._show(listed, found[0], relations)
+        body = {"@attributes": {"count": "1"}} | (shown if listed.name == "Account" else {listed.envelope: shown})
         return Answer(200, orjson.dumps(body), cost, 1)
 
     def _page(
@@ -211,6 +248,8 @@ class World:
         url: str,
     ) -> Answer:
         counting = "count" in params
+        if counting and params["count"] != "1":
+            raise Refused(f"Invalid value for count: '{params['count']}'.")
         if counting and {"limit", "sort", "after", "before"} & params.keys():
             raise Refused("count cannot be combined with limit, sort or a cursor.")
         limit = limit_of(params)
@@ -218,7 +257,7 @@ class World:
         result = self._result(listed, parents, params, relations, ors, sort)
         if counting:
             return Answer(200, orjson.dumps({"@attributes": {"count": str(len(result.rows))}}), cost, 0)
-        start, stop = span(result, params, sort, limit)
+        start, stop = span(listed, result, params, sort, limit)
         shown = [self._show(listed, row, relations) for row in result.rows[start:stop]]
         body: dict[str, Any] = {}
         if listed.name == "Account":
@@ -244,6 +283,8 @@ class World:
             listed.entity, listed.store, row, queries.relation_tree(wanted), listed.relations, self._resolve
         )
         for spec in always_inside(listed.entity.name):
+            if (listed.name, spec.name) in ONLY_IN_WRITES:
+                continue
             if spec.wire not in wire and spec.target:
                 one = {"cardinality": "one", "target": spec.target}
                 found = self._resolve(listed.store, row, spec.name, one)
@@ -353,7 +394,7 @@ class World:
         if listed.archived and archived not in ("true", "1") and not ignores_archived:
             rows = [row for row in rows if bool(row.get("archived", False)) is (archived == "only")]
         if listed.period:
-            first, last = filters.pop("startDate")[:10], filters.pop("endDate")[:10]
+            first, last = _day(filters, "startDate"), _day(filters, "endDate")
             rows = [row for row in rows if first <= row["date"] <= last]
         special = _special(listed, filters)
         rows = [row for row in rows if special(row)]
@@ -372,7 +413,9 @@ class World:
         found = self._resolve(listed.store, row, condition.relation, listed.relations[condition.relation])
         related = found if isinstance(found, list) else [found] if found else []
         spec = condition.spec
-        return any(condition.holds(item.get(condition.name, spec.default if spec else None)) for item in related)
+        if spec is None:  # Contact.email and the like: documented parameters, inside the contact's own lists
+            return any(condition.holds(text) for item in related for text in _reachable(item, condition.name))
+        return any(condition.holds(item.get(condition.name, spec.default)) for item in related)
 
     # -- changing ---------------------------------------------------------------------------------------------------
 
@@ -396,6 +439,24 @@ class World:
 
 def _sample(rows: list[Row] | None) -> Row:
     return rows[0] if rows else {}
+
+
+def _day(filters: dict[str, str], name: str) -> str:
+    """Take a date, or the date of a time, out of the parameters (ISO 8601)."""
+    text = filters.pop(name)
+    try:
+        datetime.fromisoformat(text)
+    except ValueError:
+        raise Refused(f"Invalid value for {name}: '{text}'.") from None
+    return text[:10]
+
+
+def _reachable(contact: Row, name: str) -> list[str]:
+    """Return the e-mail addresses of a contact, or its numbers of a kind such as phoneHome; ``""`` if it has none."""
+    if name == "email":
+        return [each["address"] for each in contact.get("Emails") or ()] or [""]
+    kind = name.removeprefix("phone").lower()
+    return [each["number"] for each in contact.get("Phones") or () if each["useType"].lower() == kind] or [""]
 
 
 def _special(listed: ListSpec, filters: dict[str, str]) -> Callable[[Row], bool]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -16,6 +16,7 @@ from starlette.testclient import TestClient
 
 from airflow_provider_lightspeed.simulator.answer import Answer
 from airflow_provider_lightspeed.simulator.app import create_app
+from airflow_provider_lightspeed.simulator.caller import Caller
 from airflow_provider_lightspeed.simulator.clock import SimulatorClock
 from airflow_provider_lightspeed.simulator.live import Live
 from airflow_provider_lightspeed.simulator.server import base_url, build_server, listen
@@ -40,13 +41,15 @@ class FakeWorld:
     def behave(self, live: Live) -> None:
         """Behave as ever."""
 
-    def query(
-        self, path: str, params: Mapping[str, str], *, base_url: str, now: datetime, scope: Sequence[str]
-    ) -> Answer:
+    def query(self, path: str, params: Mapping[str, str], *, base_url: str, now: datetime, caller: Caller) -> Answer:
         """Return one sale."""
         self.asked.append((path, dict(params), base_url, now))
         body = {"@attributes": {"next": "", "previous": ""}, "Sale": {"saleID": "1", "total": "9.50"}}
         return Answer(self.status, json.dumps(body).encode(), self.cost, 1)
+
+    def price(self, path: str, params: Mapping[str, str]) -> float:
+        """Return the price of every request."""
+        return self.cost
 
     def rows(self, name: str, *, now: datetime | None = None) -> list[dict[str, Any]]:
         """Return one row that names the resource."""
@@ -102,7 +105,7 @@ class Served:
         return {"client_id": self.sim.client.client_id, "client_secret": self.sim.client.secret}
 
 
-def in_process(world: FakeWorld, settings: Settings | None = None) -> Served:
+def in_process(world: Any, settings: Settings | None = None) -> Served:
     """Return a simulator whose app is called without a server."""
     app = create_app(world, settings, SimulatorClock(lambda: START))
     client = TestClient(app, base_url=ORIGIN, follow_redirects=False)

@@ -45,6 +45,7 @@ def test_bucket_refusal_names_its_limiter_and_the_wait(serve: Serve, world: Any)
     assert refused.headers["X-LS-API-RateLimit-Type"] == "api-leaky-bucket"
     assert refused.headers["X-LS-Api-Bucket-Level"] == "93/90"
     assert refused.headers["Retry-After"] == "3"
+    assert refused.headers["X-LS-Api-Request-Cost"] == "46.5"  # its price, though it is not charged
     sim.admin("POST", "clock", {"advance": 3.5})
     assert sim.get(token).status_code == 200
 

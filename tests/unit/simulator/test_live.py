@@ -12,6 +12,7 @@ import orjson
 import pytest
 
 from airflow_provider_lightspeed.simulator.answer import Answer
+from airflow_provider_lightspeed.simulator.caller import Caller
 from airflow_provider_lightspeed.simulator.clients import OAuthRules
 from airflow_provider_lightspeed.simulator.live import SWITCHES, Live
 from airflow_provider_lightspeed.simulator.schema import lists
@@ -142,14 +143,16 @@ def test_a2_missing_scope_is_403_for_its_resources_only(world: World) -> None:
     """One scope that the resource's page names is enough, its reading half too; ``employee:all`` opens everything."""
 
     def status(path: str, *scope: str) -> int:
-        return world.query(f"{ROOT}/{path}.json", {}, base_url="http://x", now=NOW, scope=scope).status
+        return world.query(f"{ROOT}/{path}.json", {}, base_url="http://x", now=NOW, caller=Caller(scope)).status
 
     assert status("Sale", "employee:register") == status("Sale", "employee:register_read") == 200
     assert status("Workorder", "employee:register") == 403
     assert status("Workorder", "employee:all") == 200
     assert status("InventoryLog", "employee:inventory") == 403  # its page names scopes that nobody can be granted
     assert status("Discount", "employee:tags") == 200  # its page names none
-    refused = world.query(f"{ROOT}/Workorder/1.json", {}, base_url="http://x", now=NOW, scope=("employee:tags",))
+    refused = world.query(
+        f"{ROOT}/Workorder/1.json", {}, base_url="http://x", now=NOW, caller=Caller(("employee:tags",))
+    )
     assert message(refused) == "You do not have permission to access this resource"
 
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import orjson
+import pytest
 
-from tests.support.small_world import NOW, SALES, ask, body, make, records
+from airflow_provider_lightspeed.simulator.caller import Caller
+from tests.support.small_world import NOW, ROOT, SALES, WORLD, ask, body, everything, make, records
 
 
 def test_key_of_a_deleted_record_is_not_given_again() -> None:
@@ -34,3 +36,41 @@ def test_single_record_and_relations() -> None:
     assert sale["saleID"] == "1"
     assert "SaleLines" in sale
     assert "SaleLines" not in records(body("Sale/1"), "Sale")[0]
+
+
+def test_sale_shows_its_shop_to_nobody_who_reads() -> None:
+    """Answers to writes have it, and no relation asks for it."""
+    assert "Shop" not in body("Sale/1")["Sale"]
+    assert not any("Shop" in sale for sale in everything("Sale", load_relations="all"))
+
+
+def test_single_account_has_no_envelope() -> None:
+    """Its fields stand beside ``@attributes``."""
+    answer = WORLD.query("/API/V3/Account/7.json", {}, base_url="http://x", now=NOW)
+    assert orjson.loads(answer.body) == {
+        "@attributes": {"count": "1"},
+        "accountID": "7",
+        "name": "Example Retail 7",
+        "link": {"@attributes": {"href": "/API/V3/Account/7"}},
+    }
+
+
+@pytest.mark.parametrize("path", ["/API/Session.json", "/API/V3/Session.json"])
+def test_session_tells_who_the_token_is_and_what_it_may(path: str) -> None:
+    """Without an envelope; rights follow the scopes."""
+    caller = Caller(("employee:register", "employee:reports"), "2")
+    found = orjson.loads(WORLD.query(path, {}, base_url="http://x", now=NOW, caller=caller).body)
+    assert (found["employeeID"], found["shopCount"], found["Employee"]["employeeID"]) == ("2", "2", "2")
+    rights = {name for name, has in found["Rights"].items() if has == "true"}
+    assert rights == {"register", "reports", "allow_login"}
+    everything_open = orjson.loads(WORLD.query(path, {}, base_url="http://x", now=NOW).body)["Rights"]
+    assert set(everything_open.values()) == {"true"}
+    stranger = WORLD.query(path, {}, base_url="http://x", now=NOW, caller=Caller(employee_id="nobody"))
+    assert orjson.loads(stranger.body)["employeeID"] == "nobody"
+
+
+def test_price_is_that_of_the_answer() -> None:
+    """Known without answering, as for a request that is refused for its rate."""
+    for path, params in (("Sale", {"load_relations": "all"}), ("Sale/1", {"load_relations": "all"}), ("Sale", {})):
+        assert WORLD.price(f"{ROOT}/{path}.json", params) == ask(path, **params).cost
+    assert WORLD.price(f"{ROOT}/Sales.json", {}) == WORLD.price(f"{ROOT}/Sale.json", {"load_relations": "["}) == 1
