@@ -18,6 +18,12 @@ _SCALE: Final = Decimal("1e-10")
 _DIGITS: Final = 38
 _SURROGATE: Final = re.compile("[\ud800-\udfff]")
 _INT64: Final = range(-(2**63), 2**63)
+_NUMBER: Final = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
+#: ISO 8601 with a date and at least the hour; ``below`` are digits beyond microseconds.
+_MOMENT: Final = re.compile(
+    r"[0-9]{4}-[0-9]{2}-[0-9]{2}[T ]([01][0-9]|2[0-3])(:[0-9]{2}(:[0-9]{2}([.,][0-9]{1,6}(?P<below>[0-9]*))?)?)?"
+    r"(?P<offset>Z|[+-][0-9]{2}(:?[0-9]{2})?)?"
+)
 
 
 class Misfit(Exception):
@@ -53,13 +59,24 @@ def _whole(text: str) -> str:
     return text
 
 
-def _decimal(value: Any, _: Column) -> Decimal:
-    if isinstance(value, bool) or not isinstance(value, (str, int, float)):
-        raise Misfit("not a number")
+def _number(value: Any, reason: str) -> Decimal:
+    """Return a number of the wire, exactly.
+
+    ASCII digits only: Python also takes ``1_000``, blanks around and digits of other scripts for a number.
+
+    :raises Misfit: with ``reason``, if it is none.
+    """
+    is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    if not is_number and not (isinstance(value, str) and _NUMBER.fullmatch(value)):
+        raise Misfit(reason)
     try:
-        number = Decimal(str(value))
+        return Decimal(str(value))
     except InvalidOperation:
-        raise Misfit("not a number") from None
+        raise Misfit(reason) from None
+
+
+def _decimal(value: Any, _: Column) -> Decimal:
+    number = _number(value, "not a number")
     if not number.is_finite() or number.adjusted() > _DIGITS - 10 - 1:
         raise Misfit("too large for decimal(38,10)")
     rounded = number.quantize(_SCALE, context=Context(prec=60))
@@ -71,12 +88,7 @@ def _decimal(value: Any, _: Column) -> Decimal:
 
 
 def _integer(value: Any, _: Column) -> int:
-    if isinstance(value, bool) or not isinstance(value, (str, int, float)):
-        raise Misfit("not an integer")
-    try:
-        number = Decimal(str(value))
-    except InvalidOperation:
-        raise Misfit("not an integer") from None
+    number = _number(value, "not an integer")
     if not number.is_finite() or number.adjusted() > 20 or number != number.to_integral_value():
         raise Misfit("not an integer")
     if int(number) not in _INT64:
@@ -94,20 +106,23 @@ def _boolean(value: Any, _: Column) -> bool:
 
 
 def _datetime(value: Any, _: Column) -> datetime:
+    """Return a point in time; one without an offset is none (G1 in docs/live.md)."""
+    found = _MOMENT.fullmatch(value) if isinstance(value, str) else None
+    if found is None:
+        raise Misfit("not a timestamp")
+    if not found["offset"]:
+        raise Misfit("a timestamp without an offset")
     try:
-        moment = datetime.fromisoformat(value)
-    except (TypeError, ValueError):
+        moment = datetime.fromisoformat(value).astimezone(UTC)
+    except (ValueError, OverflowError):
         raise Misfit("not a timestamp") from None
-    if moment.tzinfo is None:
-        raise Misfit("a timestamp without an offset", moment.replace(tzinfo=UTC))
-    try:
-        return moment.astimezone(UTC)
-    except OverflowError:
-        raise Misfit("not a timestamp") from None
+    if (found["below"] or "").strip("0"):
+        raise Misfit("finer than microseconds", moment)
+    return moment
 
 
 def _date(value: Any, column: Column) -> date:
-    if not isinstance(value, str):
+    if not isinstance(value, str) or not value.isascii():
         raise Misfit("not a date")
     formats = ("%m/%d/%Y", "%Y-%m-%d") if column.format == "MM/DD/YYYY" else ("%Y-%m-%d",)
     for form in formats:
@@ -115,6 +130,8 @@ def _date(value: Any, column: Column) -> date:
             return datetime.strptime(value, form).replace(tzinfo=UTC).date()
         except ValueError:
             continue
+    if _MOMENT.fullmatch(value) is None:
+        raise Misfit("not a date")
     try:
         whole = datetime.fromisoformat(value)
     except ValueError:

@@ -14,7 +14,7 @@ POLICIES: Final = ("evolve", "freeze", "discard")
 #: A field counts as vanished when so many rows of one read are without it.
 ENOUGH_ROWS: Final = 100
 #: Reasons for ``_extra`` that say nothing about the type.
-_NO_DRIFT: Final = ("more than ten decimals", "differs from ")
+_NO_DRIFT: Final = ("more than ten decimals", "finer than microseconds", "differs from ")
 
 Report = Mapping[tuple[str, str], int]
 

@@ -18,7 +18,8 @@ Record = dict[str, Any]
 VALUES: Final[tuple[Any, ...]] = (
     "Ünï çödé 😀 שלום", "tab\tnul\x00bell\x07", "1e3", "N/A", "9" * 40 + ".5", "0.12345678901234567", str(2**31 + 5),
     str(2**63), "-0", " 7", "0x10", "2021-05-20T14:10:08+05:45", "2021-05-20T14:10:08", "0000-00-00",
-    "0000-00-00T00:00:00+00:00", "12/31/2021", "", None, True, 1.5, 12, {"new": {"deep": [1, "x"]}}, [], ["a", "b"],
+    "0000-00-00T00:00:00+00:00", "12/31/2021", "1_000", "٣", "\uff11\uff12",
+    "2.5", "nan", "2021-05-20T14:10:08.123456789+00:00", "", None, True, 1.5, 12, {"new": {"deep": [1, "x"]}}, [], ["a", "b"],
 )  # fmt: skip
 #: How often a value is replaced, and a field added.
 OFTEN: Final = 0.2
@@ -72,8 +73,8 @@ def _lost(shape: Shape, record: Record, row: Record, path: str, extra: Record) -
         here = path + (column.source if column else key)
         if here in extra and extra[here] == value:
             continue
-        if key == "@attributes" and column is None:
-            continue
+        if column is None and (key == "@attributes" or key in shape.known):
+            continue  # known, and left out as a secret
         if column is None:
             yield here
         elif column.shape is None:
