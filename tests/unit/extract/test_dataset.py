@@ -10,15 +10,12 @@ from typing import Any
 
 import orjson
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from airflow_provider_lightspeed.arrow.parquet import FileStats
 from airflow_provider_lightspeed.arrow.tables import MAIN
 from airflow_provider_lightspeed.exceptions import StorageError
-from airflow_provider_lightspeed.extract.commit import Commit, fingerprint, owner_of
+from airflow_provider_lightspeed.extract.commit import Commit
 from airflow_provider_lightspeed.extract.dataset import KEEP_SUPERSEDED, STALE, UNNAMED, Dataset
-from airflow_provider_lightspeed.extract.manifest import live_commits
 from airflow_provider_lightspeed.extract.storage import Storage
 from airflow_provider_lightspeed.extract.window import Window
 from tests.support.fakes import NOON
@@ -165,41 +162,6 @@ def test_cleared_run_finds_its_own_window_and_the_state_before_it(lake: Lake) ->
     assert window is not None
     assert window.end == NOON
     assert lake.dataset.history("7", "q").window_of("c") is None
-
-
-@given(st.lists(st.tuples(st.sampled_from("abc"), st.booleans(), st.sampled_from("pq")), max_size=20))
-def test_live_commits_are_the_last_of_each_run_since_the_last_whole_read(
-    history: list[tuple[str, bool, str]],
-) -> None:
-    """Against the plainest model: replay the history into a dictionary."""
-    commits = [
-        {
-            "id": str(n),
-            "sequence": n,
-            "owner": o,
-            "whole": w,
-            "query": q,
-            "account_id": "7",
-            "committed_at": "t",
-            "window_end": "e",
-        }
-        for n, (o, w, q) in enumerate(history)
-    ]
-    model: dict[str, dict[str, str]] = {}
-    for commit in commits:
-        mine = model.setdefault(str(commit["query"]), {})
-        if commit["whole"]:
-            mine.clear()
-        mine[str(commit["owner"])] = str(commit["id"])
-    expected = {found for mine in model.values() for found in mine.values()}
-    assert {commit["id"] for commit in live_commits(commits)} == expected
-
-
-def test_names_of_runs_and_queries_are_stable() -> None:
-    """They stand in file names of datasets that outlive this version."""
-    assert owner_of("dag|task|run|-1") == owner_of("dag|task|run|-1") != owner_of("dag|task|run|0")
-    assert fingerprint({"a": 1, "b": 2}) == fingerprint({"b": 2, "a": 1})
-    assert fingerprint({"resource": "Sale"}) == "2110d12030d0"
 
 
 def test_what_nobody_takes_up_is_swept_after_a_week(lake: Lake) -> None:

@@ -171,3 +171,31 @@ def test_no_key_leaves_the_view_but_by_a_whole_read_that_saw_it(
 
 def _shown_by(log: Log) -> Mapping[int, set[str]]:
     return {key: {found for found in log.live if key in log.keys[found]} for key in range(1, 5)}
+
+
+@given(st.lists(st.tuples(st.sampled_from("abc"), st.booleans(), st.sampled_from("pq")), max_size=20))
+def test_live_commits_are_the_last_of_each_run_since_the_last_whole_read(
+    history: list[tuple[str, bool, str]],
+) -> None:
+    """Against the plainest model: replay the history into a dictionary."""
+    commits = [
+        {
+            "id": str(n),
+            "sequence": n,
+            "owner": o,
+            "whole": w,
+            "query": q,
+            "account_id": "7",
+            "committed_at": "t",
+            "window_end": "e",
+        }
+        for n, (o, w, q) in enumerate(history)
+    ]
+    model: dict[str, dict[str, str]] = {}
+    for commit in commits:
+        mine = model.setdefault(str(commit["query"]), {})
+        if commit["whole"]:
+            mine.clear()
+        mine[str(commit["owner"])] = str(commit["id"])
+    expected = {found for mine in model.values() for found in mine.values()}
+    assert {commit["id"] for commit in live_commits(commits)} == expected
