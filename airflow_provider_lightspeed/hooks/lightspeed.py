@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -96,17 +97,25 @@ class LightspeedHook(BaseHook):
     ) -> Iterator[Page]:
         """Return the pages of a resource, archived records included, each read when it is asked for.
 
+        Secret fields hold ``(withheld)``; :meth:`get_arrow` returns those that ``columns`` names.
+
         :param resource: the API's own name, such as ``Sale``; see ``airflow lightspeed resources``.
         :param relations: relations to load, such as ``"SaleLines"`` or ``["SaleLines.Item"]``.
         :param filters: field to value or condition, such as ``{"completed": True, "total": ">,100"}``.
         :raises InvalidArgument: unknown resource, relation or filter field; before anything is sent.
         """
-        return self._pages(self._job(resource, relations, filters))
+        from airflow_provider_lightspeed.arrow.secrets import without_secrets
+
+        job = self._job(resource, relations, filters)
+        entity = job.resource.entity.name
+        return (replace(page, records=without_secrets(entity, page.records)) for page in self._pages(job))
 
     def get_records(
         self, resource: str, *, relations: str | Sequence[str] = (), filters: Mapping[str, Any] | None = None
     ) -> Iterator[dict[str, Any]]:
         """Return the records of a resource as the API sends them, read page by page: every scalar is text.
+
+        Secret fields hold ``(withheld)``.
 
         Arguments and errors are those of :meth:`get_pages`.
         """

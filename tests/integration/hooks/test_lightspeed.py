@@ -99,6 +99,17 @@ def _lists(simulator: SimulatorProcess) -> list[str]:
     return [entry["path"] for entry in simulator.audit("api")["requests"] if "/Sale.json" in entry["path"]]
 
 
+def test_m8_raw_records_show_no_secrets(connection: Connect, simulator: SimulatorProcess) -> None:
+    """What a task returns goes to XCom; a table has them if they are named."""
+    hook = LightspeedHook(connection())
+    secrets = {row["integrationPassword"] for row in simulator.truth("Vendor")} - {""}
+    assert secrets
+    records = [*hook.get_records("Vendor"), *hook.get_records("Order", relations=["Vendor"])]
+    assert not [secret for secret in secrets if secret in str(records)]
+    assert {record["name"] for record in records[:12]} & {row["name"] for row in simulator.truth("Vendor")}
+    assert set(hook.get_arrow("Vendor", columns=["integrationPassword"])["integrationPassword"].to_pylist()) >= secrets
+
+
 @pytest.mark.parametrize("read", ["get_pages", "get_records", "get_batches", "get_arrow", "get_df"])
 def test_wrong_name_is_an_error_of_the_call(read: str, connection: Connect, simulator: SimulatorProcess) -> None:
     """Not of whoever iterates later; nothing is sent."""
