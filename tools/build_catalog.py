@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import re
 import sys
+from collections.abc import Callable, Container
 from pathlib import Path
 from typing import Any, Final
 
@@ -186,8 +187,38 @@ def agree_on_types(entities: Facts) -> None:
                 shown["fields"][key] |= {"type": facts["type"]}
 
 
-def page(catalog: Facts) -> str:
-    """Return docs/catalog.md."""
+def listed(entities: Facts, is_wanted: Callable[[Facts], bool]) -> str:
+    """Return a table of fields by entity."""
+    rows = []
+    for name, facts in entities.items():
+        names = [f"`{key}`" for key, field in facts["fields"].items() if is_wanted(field)]
+        if names:
+            rows.append(f"| `{name}` | {', '.join(names)} |\n")
+    return "| record | fields |\n|---|---|\n" + "".join(rows)
+
+
+def reads(resources: Facts) -> str:
+    """Return a table of the resources that are not read like others."""
+    rows = []
+    for name, found in resources.items():
+        parts = []
+        if "variants" in found:
+            several = (", ".join(f"`{key}={value}`" for key, value in part.items()) for part in found["variants"])
+            parts.append(
+                f"{len(found['variants'])} lists, one record once: {'; '.join(part or 'plain' for part in several)}"
+            )
+        if "page_size" in found:
+            parts.append(f"pages of {found['page_size']}, up to {found['timeout']} seconds each")
+        if parts:
+            rows.append(f"| `{name}` | {'; '.join(parts)} |\n")
+    return "| resource | read as |\n|---|---|\n" + "".join(rows)
+
+
+def page(catalog: Facts, scopes: Container[str]) -> str:
+    """Return docs/catalog.md.
+
+    :param scopes: those that the documentation lists.
+    """
     rows = []
     for name, found in catalog["resources"].items():
         relations = ", ".join(f"`{key}`" for key in found.get("relations", {}) if "." not in key)
@@ -199,7 +230,10 @@ def page(catalog: Facts) -> str:
             found.get("modified_field", ""),
             "yes" if found.get("archived") else "",
             relations,
-            " ".join(scope.removeprefix("employee:") for scope in found.get("scopes", ())),
+            " ".join(
+                scope.removeprefix("employee:") + ("" if scope in scopes else "\\*")
+                for scope in found.get("scopes", ())
+            ),
         )
         rows.append(f"| {' | '.join(cells)} |")
     return (
@@ -210,16 +244,32 @@ def page(catalog: Facts) -> str:
         "Strategies: `modified` filters on the true modification field; `append` follows the primary key; `parent` reads\n"
         "through a resource that has a modification field; `snapshot` reads all of it each time; `period` is a report over\n"
         "days. Dotted relations (`SaleLines.Item`) are left out of this table; `airflow lightspeed resources <name>` shows\n"
-        "them with fields and costs. Scopes are without their common prefix `employee:`.\n\n"
+        "them with fields and costs. Scopes are without their common prefix `employee:`; one with \\* is named by the page of\n"
+        "the resource but missing from the documentation's list of scopes, so no client can ask for it. The provider takes\n"
+        "scopes as information only: whether a resource can be read, the API decides.\n\n"
         "| resource | path | key | strategy | modification field | archived | relations | scopes |\n"
-        "|---|---|---|---|---|---|---|---|\n" + "\n".join(rows) + "\n"
+        "|---|---|---|---|---|---|---|---|\n" + "\n".join(rows) + "\n\n"
+        "## Lists that are read in their own way\n\n" + reads(catalog["resources"]) + "\n"
+        "## Secret fields\n\n"
+        "Credentials, card data and numbers that are worth money. They are left out of every extract, `_extra` included, unless\n"
+        "`columns` names them (also inside a relation: `Vendor.integrationLogin`), or `hash_columns` does.\n\n"
+        + listed(catalog["entities"], lambda field: bool(field.get("is_secret")))
+        + "\n## Fields that the documentation does not have\n\n"
+        "Seen in answers to live clients only. `airflow lightspeed resources <name>` says of each field where it is known from:\n"
+        "`documented`, `recorded` (recorded answers of the API) or `live`.\n\n"
+        + listed(catalog["entities"], lambda field: field.get("source") == "live")
+        + "\n## Quantities\n\n"
+        "The documentation calls amounts of goods integers, and every recorded one is whole. Nothing excludes a fraction, so\n"
+        "their columns are decimals.\n\n" + listed(catalog["entities"], lambda field: field["type"] == "quantity")
     )
 
 
 def main() -> int:
     """Write or check."""
-    catalog = build(json.loads(SOURCE.read_text()))
-    made = {DATA: json.dumps(catalog, indent=None, separators=(",", ":"), sort_keys=False) + "\n", PAGE: page(catalog)}
+    source = json.loads(SOURCE.read_text())
+    catalog = build(source)
+    data = json.dumps(catalog, indent=None, separators=(",", ":"), sort_keys=False) + "\n"
+    made = {DATA: data, PAGE: page(catalog, source["meta"]["scopes_listed"])}
     if "--check" in sys.argv[1:]:
         stale = [
             str(path.relative_to(ROOT)) for path, text in made.items() if not path.exists() or path.read_text() != text
