@@ -119,7 +119,7 @@ def postgres_warehouse(folder: Path) -> Iterator[PostgresWarehouse]:
         running.close()
     finally:
         server.cleanup()
-        atexit.unregister(server._cleanup)  # noqa: SLF001 - it would do so again, and log where nobody listens any more
+        atexit.unregister(server._cleanup)
 
 
 def at(minutes: float) -> datetime:
