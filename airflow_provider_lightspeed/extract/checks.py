@@ -54,7 +54,8 @@ def check_filters(plan: Plan, records: list[Record]) -> None:
 
     :raises ProtocolViolation: a row that does not fit means that the server ignored the filter.
     """
-    fields = plan.resource.entity.fields
+    entity = plan.resource.entity
+    fields = {spelling: field for field in entity.fields.values() for spelling in (field.name, *field.aliases)}
     filters = dict(plan.filters)
     if plan.archived in ("only", "false"):
         filters["archived"] = plan.archived == "only"
@@ -63,7 +64,7 @@ def check_filters(plan: Plan, records: list[Record]) -> None:
             continue
         condition, read = parse_condition(value, field=name), _COMPARABLE[fields[name].type]
         for record in records:
-            found = record.get(name)
+            found = next((record[key] for key in (name, *entity.spellings(name)) if key in record), None)
             if isinstance(found, str) and found and _fits(condition, read, found) is False:
                 raise not_applied(plan.resource.name, name, repr(str(condition)), _with(plan, record, found), found)
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import replace
 
-from airflow_provider_lightspeed.client.query import PAGE_SIZE, Condition, between, gt
+from airflow_provider_lightspeed.client.query import PAGE_SIZE, Condition, Filters, between, gt
 from airflow_provider_lightspeed.client.rest import Page, RSeriesClient
-from airflow_provider_lightspeed.exceptions import ProtocolViolation
+from airflow_provider_lightspeed.exceptions import ProtocolViolation, RequestRefused
 from airflow_provider_lightspeed.extract.checks import not_applied
 from airflow_provider_lightspeed.extract.merging import KeyedPage, merged
 from airflow_provider_lightspeed.extract.plan import Plan
@@ -135,18 +135,46 @@ def _list(
 ) -> Iterator[Page]:
     resource = plan.resource
     filters = plan.filters if condition is None else {**plan.filters, plan.key or "": condition}
-    return client.pages(
-        path,
-        envelope=resource.envelope,
-        filters=filters,
-        relations=plan.relations,
-        relations_cost=resource.relations_cost(plan.relations),
-        sort=sort,
-        archived=plan.archived,
-        params={**plan.params, **variant},
-        limit=limit,
-        base_path=resource.base_path,
-    )
+
+    def pages(filters: Filters) -> Iterator[Page]:
+        return client.pages(
+            path,
+            envelope=resource.envelope,
+            filters=filters,
+            relations=plan.relations,
+            relations_cost=resource.relations_cost(plan.relations),
+            sort=sort,
+            archived=plan.archived,
+            params={**plan.params, **variant},
+            limit=limit,
+            base_path=resource.base_path,
+        )
+
+    read = pages(filters)
+    try:
+        first = next(read)
+    except RequestRefused as refused:
+        others = _other_spellings(resource, filters, refused)
+        if others == filters:
+            raise
+        read = pages(others)
+        try:
+            first = next(read)
+        except RequestRefused:
+            raise refused from None
+    yield first
+    yield from read
+
+
+def _other_spellings(resource: Resource, filters: Filters, refused: RequestRefused) -> Filters:
+    """Return the filters with another spelling of each field that a refusal names, where it has one (B6)."""
+    found = {}
+    for name, value in filters.items():
+        others: tuple[str, ...] = ()
+        if name in refused.message:
+            others = resource.entity.spellings(name)
+        found[next((other for other in others if other != name), name)] = value
+    return found
 
 
 def _paths(client: RSeriesClient, resource: Resource) -> Iterator[str]:

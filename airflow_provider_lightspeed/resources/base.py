@@ -140,6 +140,14 @@ class Entity:
             return self.fields[name]
         return next((found for found in self.fields.values() if name in found.aliases), None) or self.fields[name]
 
+    def spellings(self, name: str) -> tuple[str, ...]:
+        """Return all spellings of a field, the catalog's first; of a name that is none, the name itself."""
+        try:
+            field = self.find(name)
+        except KeyError:
+            return (name,)
+        return (field.name, *field.aliases)
+
 
 @dataclass(frozen=True, slots=True)
 class ParentKey:
