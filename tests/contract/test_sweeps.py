@@ -173,3 +173,12 @@ def test_sweep_that_could_not_tell_is_refused(name: str, options: dict[str, Any]
     """Before a request is sent; the error says why."""
     with pytest.raises(InvalidArgument, match=f"detect_deletes: .*{message}"):
         check_sweepable(Job.of(name, **options))
+
+
+def test_b1_sweep_of_sales_does_not_trust_the_archived_parameter(shop: SimulatorProcess, tmp_path: Path) -> None:
+    """The live API ignores it on Sale: what it lists as archived is every sale."""
+    shop.live("B1")
+    read(shop, tmp_path, "Sale", "first")
+    shop.mutate("delete", resource="Sale", key=7)
+    shop.advance(600)
+    assert read(shop, tmp_path, "Sale", "second").swept == {"deleted": 1, "archived_unseen": 0}
