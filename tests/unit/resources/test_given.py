@@ -11,7 +11,6 @@ from airflow_provider_lightspeed.exceptions import InvalidArgument
 from airflow_provider_lightspeed.extract.plan import Job
 from airflow_provider_lightspeed.redact import Secret
 from airflow_provider_lightspeed.resources.given import conditions_of, names_of
-from airflow_provider_lightspeed.warehouse.tables import tables_of
 
 
 @pytest.mark.parametrize(
@@ -74,7 +73,7 @@ def test_what_is_no_mapping_of_fields_is_refused_by_name(given: object) -> None:
 
 @pytest.mark.parametrize("form", ["{}", '["{}"]', "['{}']", "{}, "])
 def test_each_argument_takes_a_plain_text(form: str) -> None:
-    """The job is the same, however its arguments are written; so are a warehouse's tables."""
+    """The job is the same, however its arguments are written."""
     found = Job.of(
         "Customer",
         relations=form.format("Contact"),
@@ -85,9 +84,6 @@ def test_each_argument_takes_a_plain_text(form: str) -> None:
     )
     assert found.relations == ("Contact",)
     assert found.selection == Selection(("Contact",), ("Contact.noMail",), ("Contact.custom",))
-    assert tables_of("Sale", form.format("SaleLines"), layout="tables") == tables_of(
-        "Sale", ["SaleLines"], layout="tables"
-    )
 
 
 def test_one_letter_is_never_taken_for_a_name() -> None:

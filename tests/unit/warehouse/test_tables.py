@@ -78,3 +78,10 @@ def test_no_two_columns_differ_in_case_alone() -> None:
         for layout in ("nested", "tables"):
             for spec in tables_of(resource, loadable, layout=layout):
                 assert len(set(map(str.lower, spec.columns))) == len(spec.columns), spec.name
+
+
+@pytest.mark.parametrize("form", ["{}", '["{}"]', "['{}']", "{}, "])
+def test_relations_may_be_a_plain_text(form: str) -> None:
+    """As they may be in an extract's arguments."""
+    expected = tables_of("Sale", ["SaleLines"], layout="tables")
+    assert tables_of("Sale", form.format("SaleLines"), layout="tables") == expected
