@@ -22,12 +22,16 @@ def simulator_session() -> Iterator[SimulatorProcess]:
 
 @pytest.fixture
 def simulator(simulator_session: SimulatorProcess) -> Iterator[SimulatorProcess]:
-    """A simulator without faults, grants left behind or counted requests."""
+    """A simulator without faults, grants left behind, counted requests, or records that another test has changed."""
     simulator_session.clear_faults()
     simulator_session.revoke()
     simulator_session.clear_audit()
     yield simulator_session
     simulator_session.clear_faults()
+    if simulator_session.changes():
+        simulator_session.stop()
+        simulator_session.start()
+        simulator_session.advance(600)
 
 
 @pytest.fixture

@@ -10,7 +10,6 @@ import fsspec
 import pytest
 from hypothesis import HealthCheck, given, settings
 
-psycopg2 = pytest.importorskip("psycopg2")
 pytest.importorskip("sqlglot", reason="the extra 'warehouse' is not installed")
 
 from airflow_provider_lightspeed.arrow.types import Selection
@@ -24,6 +23,7 @@ from tests.support.read_contract.model import payment_histories, sale_histories
 from tests.support.table_specs import label_tables, payment_tables, report_tables, sale_tables
 from tests.support.warehouses import PostgresWarehouse, Read, at, made, postgres_warehouse, put
 
+psycopg2 = pytest.importorskip("psycopg2")
 pytestmark = [pytest.mark.timeout(300), pytest.mark.filterwarnings("ignore:XDG_RUNTIME_DIR")]
 EXAMPLES = settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 

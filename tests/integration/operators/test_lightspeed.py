@@ -49,8 +49,6 @@ def test_first_run_reads_everything_and_the_next_goes_on_from_there(
     assert second["rows"] >= len(sold)
     files = [tmp_path / "Sale" / file["path"] for file in manifest(tmp_path)["files"]]
     assert set(sold) <= set(pq.read_table(files[-1])["saleID"].to_pylist())
-    for sale in sold:
-        simulator.mutate("delete", resource="Sale", key=sale)
 
 
 @pytest.mark.parametrize("run_type", ["scheduled", "manual", "asset_triggered"])
