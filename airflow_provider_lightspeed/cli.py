@@ -158,6 +158,14 @@ _EXTRACT: Final = (
             "help": "unknown fields are kept in _extra (evolve), dropped (discard), or fail the extract (freeze)",
         },
     ),
+    Argument(
+        ("--no-skip-when-empty",),
+        {
+            "action": "store_false",
+            "dest": "skip_when_empty",
+            "help": "print the result also when nothing has changed, instead of a line that says so",
+        },
+    ),
     Argument(("--full",), {"action": "store_true", "help": "read everything and replace earlier commits"}),
     Argument(("--no-progress",), {"action": "store_true", "help": "no progress on standard error"}),
     _OUTPUT,

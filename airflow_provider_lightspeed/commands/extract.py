@@ -46,7 +46,10 @@ def run(arguments: argparse.Namespace) -> None:
         with progress_of(job.resource.name, is_quiet=arguments.no_progress) as watch:
             summary = _extract(arguments.conn_id, storage, job, facts, watch, sweeps=arguments.detect_deletes)
     except NothingToRead as nothing:
-        _print_nothing(job, nothing, arguments.output)
+        _print_nothing(job, f"{job.resource.name}: {nothing}", arguments.output)
+        return
+    if summary.is_unchanged and arguments.skip_when_empty:
+        _print_nothing(job, summary.unchanged, arguments.output)
     else:
         _print(summary, arguments.output)
 
@@ -127,14 +130,16 @@ def _print(summary: Summary, output: str) -> None:
         print(f"  {summary.resource}.{name}: {rows:,} rows")
     if summary.swept:
         print(
-            "  swept: {deleted:,} deleted, {archived_unseen:,} archived or brought back unseen".format(**summary.swept)
+            "  swept: {deleted:,} deleted, {archived_unseen:,} archived or brought back unseen, {added_unseen:,} added unseen".format(
+                **summary.swept
+            )
         )
     print(f"\n{summary.manifest}")
 
 
-def _print_nothing(job: Job, nothing: NothingToRead, output: str) -> None:
+def _print_nothing(job: Job, why: str, output: str) -> None:
     if output == "json":
-        facts = {"resource": job.resource.name, "rows": 0, "files": 0, "nothing_to_read": str(nothing)}
+        facts = {"resource": job.resource.name, "rows": 0, "files": 0, "nothing_to_read": why.partition(": ")[2]}
         print(json.dumps(facts, indent=2))
     else:
-        print(f"{job.resource.name}: {nothing}")
+        print(why)

@@ -123,6 +123,11 @@ class Attempt:
         )  # fmt: skip
         return cls(task, plan, head, schema, output, journal, segments, history, meter, is_begun)
 
+    @property
+    def continues(self) -> bool:
+        """Whether it goes on from other commits, and replaces none of its own run."""
+        return not self.head.saw and (self.head.window.start is not None or bool(self.history.commits))
+
     def read(self, most_chains: int, pause: PausePolicy | None) -> Found:
         """Read what is missing, and complete the staged files."""
         self.board = self._board()
@@ -232,7 +237,8 @@ class Attempt:
     def _carry(self, files: StagedFiles) -> None:
         """Take over what the commit that this one replaces had, and the window no longer holds."""
         task = self.task
-        if self.plan.checked_field is None:
+        is_first = self.head.window.is_unbounded and task.job.resource.strategy is not Strategy.APPEND
+        if task.job.whole or not (self.plan.checked_field or is_first):
             return
         old = task.dataset.paths(self.history.live(task.owner))
         if old:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from airflow_provider_lightspeed.arrow.types import EXTRACTED_AT, TIMESTAMP
@@ -20,16 +21,18 @@ class Columns:
 
     :param modified: the modification field's, ``None`` if there is none.
     :param archived: the flag's, ``None`` if there is none.
+    :param wiped: columns that are emptied when a record is deleted, but stays.
     """
 
     key: str
     modified: str | None = None
     archived: str | None = None
+    wiped: tuple[str, ...] = ()
 
     @property
     def names(self) -> list[str]:
         """All that are there, and the time of the extract."""
-        return [self.key, *filter(None, (self.modified, self.archived)), EXTRACTED_AT]
+        return [self.key, *filter(None, (self.modified, self.archived)), *self.wiped, EXTRACTED_AT]
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,10 +40,12 @@ class Known:
     """Keys in ascending order.
 
     :param archived: those of archived records.
+    :param unwiped: those of archived records whose emptied columns are not empty, or not there to tell.
     """
 
     keys: np.ndarray = field(default_factory=lambda: np.empty(0, np.int64))
     archived: np.ndarray = field(default_factory=lambda: np.empty(0, np.int64))
+    unwiped: np.ndarray = field(default_factory=lambda: np.empty(0, np.int64))
 
 
 def known_of(storage: Storage, rows: Sequence[str], tombstones: Sequence[str], columns: Columns) -> Known:
@@ -62,8 +67,10 @@ def known_of(storage: Storage, rows: Sequence[str], tombstones: Sequence[str], c
     alive = ends.alive(found, pa.array(extracted).cast(TIMESTAMP)).to_numpy(zero_copy_only=False)
     if columns.archived is None:
         return Known(keys[alive])
-    archived = table[columns.archived].fill_null(False).to_numpy()[order]
-    return Known(keys[alive], keys[alive & archived])
+    archived = alive & table[columns.archived].fill_null(False).to_numpy()[order]
+    filled = [pc.greater(pc.binary_length(table[name]), 0).fill_null(False).to_numpy()[order] for name in columns.wiped]
+    unwiped = archived & np.logical_or.reduce(filled) if filled else archived
+    return Known(keys[alive], keys[archived], keys[unwiped])
 
 
 def _read(storage: Storage, paths: Sequence[str], names: Sequence[str]) -> pa.Table:

@@ -216,8 +216,7 @@ def _plan(job: Job, window: Window, state: Mapping[str, Any]) -> Plan:
             return replace(plan, params={"startDate": start.date().isoformat(), "endDate": last.date().isoformat()})
         case Strategy.MODIFIED if not job.whole:
             assert resource.modified_field is not None
-            filters[resource.modified_field] = window.filter_value()
-            return replace(plan, checked_field=resource.modified_field)
+            return _within(plan, resource.modified_field, window)
         case Strategy.APPEND if not job.whole:
             return _append(plan, window, state)
         case Strategy.PARENT if not job.whole:
@@ -240,8 +239,7 @@ def _archived_as(asked: Any) -> str:
 def _append(plan: Plan, window: Window, state: Mapping[str, Any]) -> Plan:
     resource = plan.resource
     if not window.moves_watermark and window.start is not None and resource.created_field:
-        filters = {**plan.filters, resource.created_field: window.filter_value()}
-        return replace(plan, filters=filters, checked_field=resource.created_field)
+        return _within(plan, resource.created_field, window)
     last = int(state.get("last_key", 0)) - TRAILING_KEYS
     return replace(plan, floor=last) if last > 0 else plan
 
@@ -265,6 +263,13 @@ def _through(job: Job, window: Window) -> Plan:
             )
             raise InvalidArgument(msg, field="relations", found=name, allowed=("mode='full'",))
     assert parent.modified_field is not None
-    filters = {parent.modified_field: window.filter_value()}
-    relations = parent.check_relations(wanted)
-    return Plan(parent, filters, relations, checked_field=parent.modified_field, child=through.relation)
+    plan = Plan(parent, {}, parent.check_relations(wanted), child=through.relation)
+    return _within(plan, parent.modified_field, window)
+
+
+def _within(plan: Plan, field: str, window: Window) -> Plan:
+    """Return a plan of the rows whose time lies in the window; a first read takes those without a time too."""
+    condition = window.filter_value()
+    if condition is None:
+        return plan
+    return replace(plan, filters={**plan.filters, field: condition}, checked_field=field)

@@ -13,6 +13,7 @@ from airflow_provider_lightspeed.client.rest import RSeriesClient
 from airflow_provider_lightspeed.clock import Clock, SystemClock
 from airflow_provider_lightspeed.exceptions import InvalidArgument, SweepAborted
 from airflow_provider_lightspeed.extract.attempt import Attempt, Found, Task
+from airflow_provider_lightspeed.extract.changes import found_changes
 from airflow_provider_lightspeed.extract.commit import Commit, owner_of
 from airflow_provider_lightspeed.extract.dataset import Dataset
 from airflow_provider_lightspeed.extract.drift import Drift, drift_of, refuse, vanished
@@ -90,7 +91,9 @@ def _sweep_and_read(task: Task, meter: Meter, every: timedelta, most_chains: int
         summary = _summary(task, found[1], _NOTHING, Drift(), seconds=meter.seconds())
     if aborted:
         raise aborted
-    return replace(summary, swept=found[0].as_json()) if found else summary
+    if found is None:
+        return summary
+    return replace(summary, swept=found[0].as_json(), is_unchanged=summary.is_unchanged and not found[0])
 
 
 #: What a run has read that only swept.
@@ -111,8 +114,14 @@ def _read(task: Task, meter: Meter, most_chains: int, pause: PausePolicy | None)
     for field in sorted(gone):
         log.warning("%s.%s: came in earlier runs, and is in none of %d rows now", task.job.resource.name, field, rows)
     fields = before.union(found.seen).difference(gone)
+    is_unchanged = effort.continues and not found_changes(
+        task.storage, task.job, found.files, task.dataset.paths(effort.history.live())
+    )
+    if is_unchanged:
+        # Rows of the overlap that are there already are not written once more.
+        found = replace(found, files={MAIN: ()})
     document = task.dataset.publish(_commit(effort, found, fields))
-    return _summary(task, document, found, drift, seconds=meter.seconds())
+    return replace(_summary(task, document, found, drift, seconds=meter.seconds()), is_unchanged=is_unchanged)
 
 
 def _commit(effort: Attempt, found: Found, fields: Collection[str]) -> Commit:

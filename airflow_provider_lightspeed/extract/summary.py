@@ -21,7 +21,8 @@ class Summary:
     :param set_aside: values kept in ``_extra``, by ``path: reason``.
     :param drift: how the answers differ from the catalog, as :class:`..extract.drift.Drift` says it.
     :param tables: rows of the tables beside the resource's own one.
-    :param swept: records found ``deleted`` and ``archived_unseen``; empty if nobody looked.
+    :param swept: records found ``deleted``, ``archived_unseen`` and ``added_unseen``; empty if nobody looked.
+    :param is_unchanged: nothing had changed: no rows were written, and a task is skipped unless told otherwise.
     :param schema: names the files' schema; equal for files that can be united.
     :param commit: the commit's id; the manifest says which files are its own.
     :param watermark: the end of the window, if later runs go on from there; ``None`` for a backfill or an explicit window.
@@ -49,6 +50,14 @@ class Summary:
     drift: Mapping[str, Any] = field(default_factory=dict)
     tables: Mapping[str, int] = field(default_factory=dict)
     swept: Mapping[str, int] = field(default_factory=dict)
+    is_unchanged: bool = False
+
+    @property
+    def unchanged(self) -> str:
+        """What to say where nothing had changed."""
+        since = f" since {self.window_start.isoformat()}" if self.window_start else ""
+        watermark = f"; the watermark is {self.watermark.isoformat()} now" if self.watermark else ""
+        return f"{self.resource}: nothing has changed{since} up to {self.window_end.isoformat()}{watermark}"
 
     def as_xcom(self) -> dict[str, Any]:
         """Return it as plain JSON values."""

@@ -7,9 +7,11 @@ once more; only what does not come back is gone.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
+from operator import itemgetter
 from typing import Any, Final
 
 import numpy as np
@@ -40,8 +42,14 @@ log = logging.getLogger(__name__)
 MOST_MISSING: Final = 0.05
 #: ... unless it is no more than so many, and not all of them.
 FEW: Final = 5
-#: Archived records that are listed rather than counted: 50 units.
-LIST_ARCHIVED_BELOW: Final = 5_000
+#: Archived records that are listed rather than counted: their pages cost no more than a count.
+LIST_ARCHIVED_BELOW: Final = 1_000
+#: Fields that a deletion empties while the record stays, archived (B10 in docs/live.md).
+WIPED: Final[Mapping[str, tuple[str, ...]]] = {"Customer": ("firstName", "lastName")}
+
+
+class _FlagIgnored(Exception):
+    """Records come that are not archived, though archived ones alone were asked for (B1 in docs/live.md)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,19 +57,21 @@ class Swept:
     """What a sweep found.
 
     :param gone: keys of deleted records.
-    :param changed: keys of records that were archived, or brought back, unseen.
+    :param changed: records that were archived, brought back or wiped unseen.
+    :param added: records that no window has shown: the API cannot compare their change time.
     """
 
     gone: np.ndarray
-    changed: np.ndarray
+    changed: Sequence[Mapping[str, Any]] = ()
+    added: Sequence[Mapping[str, Any]] = ()
 
     def __bool__(self) -> bool:
         """Whether there is any."""
-        return bool(len(self.gone) or len(self.changed))
+        return bool(len(self.gone) or self.changed or self.added)
 
     def as_json(self) -> dict[str, int]:
         """Return how many there are."""
-        return {"deleted": len(self.gone), "archived_unseen": len(self.changed)}
+        return {"deleted": len(self.gone), "archived_unseen": len(self.changed), "added_unseen": len(self.added)}
 
 
 def sweep_due(task: Task, every: timedelta) -> bool:
@@ -103,8 +113,8 @@ def sweep(task: Task) -> tuple[Swept, Json]:
     swept = effort.find()
     document = effort.commit(swept)
     log.info(
-        "%s: swept: %d deleted, %d archived or brought back unseen", task.job.resource.name, len(swept.gone),
-        len(swept.changed),
+        "%s: swept: %d deleted, %d archived or brought back unseen, %d added unseen", task.job.resource.name,
+        len(swept.gone), len(swept.changed), len(swept.added),
     )  # fmt: skip
     return swept, document
 
@@ -118,7 +128,10 @@ class _Sweep:
         moved = resource.entity.find(resource.modified_field).name if resource.modified_field else ""
         can_list_archived = resource.archived and not resource.ignores_archived
         self._columns = Columns(
-            names[resource.primary_key or ""], names.get(moved), names.get("archived") if can_list_archived else None
+            names[resource.primary_key or ""],
+            names.get(moved),
+            names.get("archived") if can_list_archived else None,
+            tuple(names[name] for name in WIPED.get(resource.name, ()) if name in names),
         )
         account = task.client.account_id
         self._query = fingerprint(task.job.query(account))
@@ -136,21 +149,55 @@ class _Sweep:
         found = self._difference(known.keys, "true")
         self._check(found.gone, known)
         gone = np.setdiff1d(found.gone, self._present(found.gone))
-        changed = np.setdiff1d(self._archived_unseen(known), gone)
-        return Swept(gone, np.intersect1d(changed, known.keys))
+        unseen, wiped = self._archived_unseen(known)
+        changed = np.intersect1d(np.setdiff1d(np.union1d(unseen, wiped), gone), known.keys)
+        added = np.setdiff1d(found.new, known.keys)
+        archived, wiped_keys, added_keys = (frozenset(each.tolist()) for each in (known.archived, wiped, added))
+        news: tuple[list[Any], list[Any]] = [], []
+        for record in self._by_key(np.union1d(changed, added), self._job.relations):
+            key = int(record[self._job.resource.primary_key or ""])
+            if key in added_keys:
+                news[1].append(record)
+            elif key in wiped_keys or _is_archived(record) != (key in archived):
+                news[0].append(record)
+        return Swept(gone, *news)
 
     def _known(self) -> Known:
         live = self._task.dataset.paths(self._history.live())
         return known_of(self._task.storage, live.get(MAIN, ()), live.get(TOMBSTONES, ()), self._columns)
 
-    def _archived_unseen(self, known: Known) -> np.ndarray:
+    def _archived_unseen(self, known: Known) -> tuple[np.ndarray, np.ndarray]:
+        """Return keys that are to be looked at: of records archived or brought back, and of archived ones that were wiped.
+
+        What the API lists as archived is believed only if each record says the same of itself.
+        """
+        nothing = np.empty(0, np.int64)
         if self._columns.archived is None or not len(known.keys):
-            return np.empty(0, np.int64)
-        last = int(known.keys[-1])
-        if len(known.archived) <= LIST_ARCHIVED_BELOW:
-            return np.setxor1d(known.archived, self._listed(self._plan("only"), BEGINNING, last))
-        found = self._difference(known.archived, "only")
-        return np.union1d(found.gone, found.new)
+            return nothing, nothing
+        empty = WIPED.get(self._job.resource.name, ())
+        wiped: list[int] = []
+
+        def listed(low: int, high: int) -> np.ndarray:
+            found = []
+            for key, record in self._records(self._plan("only"), low, high):
+                if _is_archived(record) is False:
+                    raise _FlagIgnored
+                if _is_archived(record):
+                    found.append(key)
+                    if empty and not any(record.get(name) for name in empty):
+                        wiped.append(key)
+            return np.array(found, np.int64)
+
+        try:
+            if empty or len(known.archived) <= LIST_ARCHIVED_BELOW:
+                unseen = np.setxor1d(known.archived, listed(BEGINNING, int(known.keys[-1])))
+            else:
+                found = self._difference(known.archived, "only", listed)
+                unseen = np.union1d(found.gone, found.new)
+        except _FlagIgnored:
+            log.info("%s: the API lists all records as archived; that is not searched", self._job.resource.name)
+            return nothing, nothing
+        return unseen, np.intersect1d(np.array(wiped, np.int64), known.unwiped)
 
     def _check(self, gone: np.ndarray, known: Known) -> None:
         missing, total = len(gone), len(known.keys)
@@ -162,16 +209,19 @@ class _Sweep:
             )
             raise SweepAborted(msg, resource=self._job.resource.name, missing=missing, known=total)
 
-    def _difference(self, known: np.ndarray, archived: str) -> Difference:
+    def _difference(
+        self, known: np.ndarray, archived: str, listed: Callable[[int, int], np.ndarray] | None = None
+    ) -> Difference:
         plan, client = self._plan(archived), self._task.client
+        listed = listed or partial(self._listed, plan)
 
         def count(low: int, high: int) -> int:
             filters = {plan.key or "": key_range(low, high)}
             return client.count(plan.resource.path, filters=filters, archived=plan.archived)
 
         if plan.key is not None and len(plan.variants) == 1:
-            return difference(known, count, lambda low, high: self._listed(plan, low, high))
-        live = self._listed(plan, BEGINNING, int(known[-1])) if len(known) else known
+            return difference(known, count, listed)
+        live = listed(BEGINNING, int(known[-1])) if len(known) else known
         return Difference(np.setdiff1d(known, live), np.setdiff1d(live, known))
 
     def _plan(self, archived: str) -> Plan:
@@ -179,13 +229,18 @@ class _Sweep:
         return Plan(resource, {}, key=key_of(Plan(resource, {})), archived_as=archived)
 
     def _listed(self, plan: Plan, low: int, high: int) -> np.ndarray:
+        return np.array([key for key, _ in self._records(plan, low, high)], np.int64)
+
+    def _records(self, plan: Plan, low: int, high: int) -> Iterator[tuple[int, dict[str, Any]]]:
+        """Yield the records of a range with their keys, in ascending order."""
         client, primary = self._task.client, self._job.resource.primary_key or ""
         if plan.key is not None:
-            found = [key for _, keys in slice_pages(client, plan, low, high) for key in keys]
+            for page, keys in slice_pages(client, plan, low, high):
+                yield from zip(keys, page.records, strict=True)
         else:
-            records = (record for page in read_pages(client, plan) for record in page.records)
-            found = sorted(key for record in records if low < (key := int(record[primary])) <= high)
-        return np.array(found, np.int64)
+            records = [record for page in read_pages(client, plan) for record in page.records]
+            pairs = [(int(record[primary]), record) for record in records]
+            yield from sorted((pair for pair in pairs if low < pair[0] <= high), key=itemgetter(0))
 
     def _present(self, keys: np.ndarray) -> np.ndarray:
         """Ask for records by their keys; return those that are there, archived or not."""
@@ -211,8 +266,7 @@ class _Sweep:
             converter = RecordConverter(
                 job.resource, job.relations, job.selection, lineage=self._output.lineage, salt=job.salt
             )
-            records = list(self._by_key(swept.changed, job.relations))
-            writer.write(self._output.split(converter.convert(records)))
+            writer.write(self._output.split(converter.convert([*swept.changed, *swept.added])))
             writer.write({TOMBSTONES: tombstones(self._columns.key, swept.gone, self._output.lineage)})
             writer.close()
             complete = files.complete()
@@ -236,3 +290,8 @@ class _Sweep:
                 is_sweep=True,
             )
         )
+
+
+def _is_archived(record: Mapping[str, Any]) -> bool | None:
+    """Return a record's own flag; ``None``: it has none."""
+    return {"true": True, "false": False}.get(str(record.get("archived")).lower())

@@ -33,8 +33,15 @@ class Window:
     moves_watermark: bool = False
     origin: str = ""
 
-    def filter_value(self) -> str:
-        """Return the filter's value: ends included, whole seconds, ``><,floor(a),floor(b)-1s``."""
+    @property
+    def is_unbounded(self) -> bool:
+        """Whether it is a first read, which asks for everything: a bound would hide rows that have no time to compare."""
+        return self.start is None and self.moves_watermark
+
+    def filter_value(self) -> str | None:
+        """Return the filter's value: ends included, whole seconds, ``><,floor(a),floor(b)-1s``; ``None``: no filter."""
+        if self.is_unbounded:
+            return None
         last = stamp(self.end.replace(microsecond=0) - timedelta(seconds=1))
         return f"><,{stamp(self.read_from)},{last}" if self.read_from else f"<=,{last}"
 

@@ -72,6 +72,8 @@ class LightspeedToParquetOperator(BaseOperator):
     :param detect_deletes: look for deleted records, and for archived ones that no window shows, and write tombstones to
         ``{path}/{resource}.tombstones``.
     :param detect_deletes_every: how long after the last time; default seven days.
+    :param skip_when_empty: end the task as skipped when nothing had changed, and raise no asset event: the watermark moves
+        all the same. With False such a task succeeds with zero rows. Reads of everything are never skipped.
     :param max_parallel_requests: requests at a time at most; as many are used as the account's rate limit has room for.
     :param deferrable: give the worker slot back while the rate limit's bucket drains, and go on when it has room; needs
         a triggerer. Default: ``[operators] default_deferrable``.
@@ -79,7 +81,7 @@ class LightspeedToParquetOperator(BaseOperator):
         manifest, commit, schema, account_id, set_aside, drift, tables, swept``; docs/lineage.md says what
         the asset events, OpenLineage and the links hold.
     :raises AirflowFailException: retrying cannot help: a wrong argument, or the grant needs a person.
-    :raises AirflowSkipException: everything up to now has been read.
+    :raises AirflowSkipException: everything up to now has been read, or nothing had changed.
     """
 
     template_fields: Sequence[str] = (
@@ -114,6 +116,7 @@ class LightspeedToParquetOperator(BaseOperator):
         schema_drift: str = "evolve",
         detect_deletes: bool = False,
         detect_deletes_every: timedelta = timedelta(days=7),
+        skip_when_empty: bool = True,
         max_parallel_requests: int = 8,
         deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
         **kwargs: Any,
@@ -135,6 +138,7 @@ class LightspeedToParquetOperator(BaseOperator):
         self.schema_drift = schema_drift
         self.detect_deletes = detect_deletes
         self.detect_deletes_every = detect_deletes_every
+        self.skip_when_empty = skip_when_empty
         self.max_parallel_requests = max_parallel_requests
         self.deferrable = deferrable
 
@@ -185,6 +189,9 @@ class LightspeedToParquetOperator(BaseOperator):
             requests=outcome.summary.requests + requests,
             seconds=max(seconds, 0.0),
         )
+        if summary.is_unchanged and self.skip_when_empty:
+            spent = f"{summary.requests} requests, {summary.drips:.1f} drips"
+            raise AirflowSkipException(f"{summary.unchanged}; {spent}; skip_when_empty=False makes such a task succeed")
         self._tell(context, replace(outcome, summary=summary))
         self.log.info(
             "%s: %d rows in %d file(s), %.1f s, %d requests, %.1f drips; manifest %s",

@@ -88,5 +88,5 @@ def test_b4_sweep_buries_no_gift_card_that_lives(till: SimulatorProcess, tmp_pat
         till.mutate("delete", resource="CreditAccount", key=key)
     till.advance(600)
     summary = read(till, tmp_path, "second", sweep=True)
-    assert summary.swept == {"deleted": 2, "archived_unseen": 0}
+    assert summary.swept == {"deleted": 2, "archived_unseen": 0, "added_unseen": 0}
     assert ids(tmp_path, "tombstones") == gone

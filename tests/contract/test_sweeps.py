@@ -45,7 +45,7 @@ def test_deleted_records_get_tombstones_and_others_do_not(shop: SimulatorProcess
         shop.mutate("delete", resource="Item", key=key)
     shop.advance(600)
     summary = read(shop, tmp_path, "Item", "second")
-    assert summary.swept == {"deleted": 3, "archived_unseen": 0}
+    assert summary.swept == {"deleted": 3, "archived_unseen": 0, "added_unseen": 0}
     assert buried(tmp_path, "Item", "itemID") == {3, 40, 119}
     (row, *_) = rows_of(tmp_path, "Item", "tombstones")
     assert (row["_reason"], row["_account_id"]) == ("deleted", shop.account_id)
@@ -63,7 +63,7 @@ def test_deletion_is_found_once(shop: SimulatorProcess, tmp_path: Path) -> None:
     shop.advance(600)
     shop.mutate("update", resource="Item", key=8, fields={"description": "new"})
     shop.advance(600)
-    assert read(shop, tmp_path, "Item", "third").swept == {"deleted": 0, "archived_unseen": 0}
+    assert read(shop, tmp_path, "Item", "third").swept == {"deleted": 0, "archived_unseen": 0, "added_unseen": 0}
     assert len(rows_of(tmp_path, "Item", "tombstones")) == 1
 
 
@@ -148,7 +148,11 @@ def test_run_that_finds_deletions_alone_is_not_skipped(
     monkeypatch.setattr(attempt, "resolve_window", nothing)
     shop.advance(2)
     summary = read(shop, tmp_path, "Item", "second")
-    assert (summary.rows, summary.swept, summary.tables) == (0, {"deleted": 1, "archived_unseen": 0}, {"tombstones": 1})
+    assert (summary.rows, summary.swept, summary.tables) == (
+        0,
+        {"deleted": 1, "archived_unseen": 0, "added_unseen": 0},
+        {"tombstones": 1},
+    )
     shop.advance(2)
     with pytest.raises(NothingToRead):
         read(shop, tmp_path, "Item", "third")
@@ -181,4 +185,73 @@ def test_b1_sweep_of_sales_does_not_trust_the_archived_parameter(shop: Simulator
     read(shop, tmp_path, "Sale", "first")
     shop.mutate("delete", resource="Sale", key=7)
     shop.advance(600)
-    assert read(shop, tmp_path, "Sale", "second").swept == {"deleted": 1, "archived_unseen": 0}
+    assert read(shop, tmp_path, "Sale", "second").swept == {"deleted": 1, "archived_unseen": 0, "added_unseen": 0}
+
+
+def drips(shop: SimulatorProcess, folder: Path, name: str, key: str) -> tuple[float, dict[str, int]]:
+    """Return what a sweep costs besides the read of its window, and what it found."""
+    shop.advance(600)
+    plain, swept = (
+        read(shop, folder, name, f"{key} {kind}", every=every) for kind, every in (("plain", None), ("", NOW))
+    )
+    return swept.drips - plain.drips, dict(swept.swept)
+
+
+@pytest.mark.parametrize("live", ["none", "B1"])
+def test_b1_sweep_of_unchanged_sales_costs_what_counting_costs(
+    live: str, shop: SimulatorProcess, tmp_path: Path
+) -> None:
+    """Sale ignores ``archived`` and lists every sale as archived: none is read again for that, sweep after sweep."""
+    shop.live(live)
+    read(shop, tmp_path, "Sale", "first")
+    for key in ("second", "third"):
+        spent, swept = drips(shop, tmp_path, "Sale", key)
+        assert swept == {"deleted": 0, "archived_unseen": 0, "added_unseen": 0}
+        # The account, the pages of 330 keys, one page of archived sales.
+        assert spent <= 1 + 4 + 1
+
+
+def test_b8_deletion_is_found_though_the_live_api_says_nothing(shop: SimulatorProcess, tmp_path: Path) -> None:
+    """With the live API's lists of sales, archived or not."""
+    shop.live("all")
+    read(shop, tmp_path, "Sale", "first")
+    shop.mutate("delete", resource="Sale", key=7)
+    assert drips(shop, tmp_path, "Sale", "second")[1]["deleted"] == 1
+
+
+@pytest.mark.parametrize("live", ["none", "all"])
+def test_b10_deleted_customer_is_wiped_in_the_dataset(live: str, shop: SimulatorProcess, tmp_path: Path) -> None:
+    """Also one that was archived before, and whose change no window shows; each is read again once."""
+    shop.live(live)
+    shop.mutate("update", resource="Customer", key=5, fields={"archived": True})
+    shop.advance(600)
+    changed = {row["customerID"]: row["timeStamp"] for row in shop.truth("Customer")}
+    read(shop, tmp_path, "Customer", "first", relations=["Contact"])
+    for key in (5, 6):
+        shop.mutate("delete_customer", customer=key, at=changed[key])
+    shop.advance(600)
+    assert read(shop, tmp_path, "Customer", "second", relations=["Contact"]).swept["archived_unseen"] == 2
+    newest = {row["customerID"]: row for row in sorted(rows_of(tmp_path, "Customer"), key=_extracted)}
+    for key in (5, 6):
+        assert (newest[key]["archived"], newest[key]["firstName"], newest[key]["lastName"]) == (True, "", "")
+    shop.advance(600)
+    assert read(shop, tmp_path, "Customer", "third", relations=["Contact"]).swept["archived_unseen"] == 0
+
+
+def test_record_without_a_change_time_is_in_the_first_read_and_found_by_sweeps(
+    shop: SimulatorProcess, tmp_path: Path
+) -> None:
+    """No window shows it, since the API cannot compare what is not there."""
+    shop.mutate("update", resource="Item", key=4, fields={"timeStamp": None})
+    shop.advance(600)
+    summary = read(shop, tmp_path, "Item", "first")
+    assert summary.rows == 120
+    assert summary.watermark == summary.window_end
+    start = datetime.now(UTC) - timedelta(days=3000)
+    explicit = RunFacts(start=start, end=summary.window_end)
+    other = tmp_path / "explicit"
+    extract(client_of(shop), Storage.at(str(other)), Job.of("Item"), explicit, run_key="one", attempt="1")
+    assert {row["itemID"] for row in rows_of(other, "Item")} == set(range(1, 121)) - {4}
+    shop.advance(600)
+    assert read(shop, other, "Item", "second").swept == {"deleted": 0, "archived_unseen": 0, "added_unseen": 1}
+    assert 4 in {row["itemID"] for row in rows_of(other, "Item")}

@@ -239,3 +239,33 @@ def test_protected_columns_reach_no_file(
         path.read_bytes().decode("latin1") for path in tmp_path.rglob("*") if path.is_file()
     )
     assert "pepper-of-this-test" not in everything
+
+
+def test_run_that_found_no_change_is_skipped_and_moves_the_watermark(
+    connection: Connect, simulator: SimulatorProcess, context: Context, tmp_path: Path
+) -> None:
+    """It says up to when it has read; with ``skip_when_empty=False`` it succeeds with no rows."""
+    connection()
+    operator(tmp_path, resource="Vendor").execute(context("one"))
+    simulator.advance(3_600)
+    with pytest.raises(AirflowSkipException, match=r"Vendor: nothing has changed since .*; the watermark is .* now"):
+        operator(tmp_path, resource="Vendor").execute(context("two"))
+    (watermark,) = manifest(tmp_path, "Vendor")["watermarks"].values()
+    assert watermark == manifest(tmp_path, "Vendor")["commits"][-1]["window_end"]
+    simulator.advance(3_600)
+    third = operator(tmp_path, resource="Vendor", skip_when_empty=False).execute(context("three"))
+    assert (third["rows"], third["files"], third["window_start"]) == (0, 0, watermark)
+
+
+def test_empty_whole_read_and_empty_first_read_are_results(
+    connection: Connect, simulator: SimulatorProcess, context: Context, tmp_path: Path
+) -> None:
+    """C7: a table without rows is one; it has a manifest, and downstream tasks run."""
+    connection()
+    filters = {"lastName": "nobody is called this"}
+    for mode, runs in (("full", ("one", "two")), ("incremental", ("one",))):
+        path = tmp_path / mode
+        for run in runs:
+            found = operator(path, resource="Customer", mode=mode, filters=filters).execute(context(f"{mode} {run}"))
+            assert found["rows"] == 0
+        assert manifest(path, "Customer")["rows"] == 0

@@ -89,3 +89,12 @@ def test_filter_and_check_agree(start: datetime, width: int, at: int) -> None:
     window = Window(start, start + timedelta(seconds=width), start)
     moment = start + timedelta(seconds=at)
     assert window.admits(moment.strftime("%Y-%m-%dT%H:%M:%S+00:00")) is (0 <= at < width)
+
+
+def test_first_read_sends_no_bound() -> None:
+    """A row without a comparable time is in it; the watermark is the capped end all the same. A given end is sent."""
+    first = resolve_window(RunFacts(), server_now=NOW)
+    assert (first.filter_value(), first.end, first.moves_watermark) == (None, NOW - SETTLE, True)
+    again = resolve_window(RunFacts(), server_now=NOW + DAY, watermark=first.end, committed=first)
+    assert (again.filter_value(), again.end) == (None, first.end)
+    assert resolve_window(RunFacts(end=NOW - DAY), server_now=NOW).filter_value() == "<=,2026-03-09T05:59:59+00:00"
