@@ -22,6 +22,7 @@ TESTED_ELSEWHERE: Final = {
     "commands/extract.py": "integration/commands/test_extract.py",
     "extract/attempt.py": "contract/test_reads_resume.py",
     "extract/carry.py": "contract/test_commits_lower_nothing.py",
+    "extract/changes.py": "contract/test_unchanged_runs.py",
     "extract/chain.py": "contract/test_reads_survive_changes.py",
     "extract/history.py": "unit/extract/test_dataset.py",
     "extract/lookups.py": "contract/test_extract_equals_truth.py",
