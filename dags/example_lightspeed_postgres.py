@@ -1,4 +1,8 @@
-"""Into Postgres: sales with their lines, items, categories and shops, checked, and a mart of sales by day, shop and category.
+"""Into Postgres: sales with their lines and payments, items, categories and shops, checked, and two marts.
+
+``mart_sales`` has sales by day, shop and category, ``mart_payments`` what was paid by day, shop and payment type. Both count
+sales that are completed and not voided. Net is what is left of the total after taxes: discounts are off it already, while
+``calc_subtotal`` is the price before them. Archived payments did not stand, so they count nowhere.
 
 Needs ``airflow-provider-lightspeed[warehouse]`` and the Postgres provider, the connections ``lightspeed_default`` and
 ``lightspeed_warehouse`` (Postgres 16 or newer), and the Variable ``lightspeed_path`` (a folder or URL for the files).
@@ -15,7 +19,9 @@ from airflow_provider_lightspeed.operators.lightspeed import LightspeedToParquet
 
 PATH, WAREHOUSE = "{{ var.value.lightspeed_path }}", "lightspeed_warehouse"
 #: Resource to the relations that become tables of their own.
-RESOURCES: dict[str, list[str]] = {"Sale": ["SaleLines"], "Item": [], "Category": [], "Shop": []}
+RESOURCES: dict[str, list[str]] = {
+    "Sale": ["SaleLines", "SalePayments"], "Item": [], "Category": [], "Shop": [], "PaymentType": []
+}  # fmt: skip
 
 #: Each says in one row whether a rule holds.
 CHECKS = {
@@ -26,12 +32,30 @@ CHECKS = {
           WHERE sale.sale_id IS NULL)""",
     "lines_are_unique": """
         SELECT NOT EXISTS (SELECT 1 FROM sale__sale_lines GROUP BY _account_id, sale_line_id HAVING count(*) > 1)""",
+    # Lines have up to four decimals, sales two.
     "lines_add_up_to_their_sale": """
         SELECT NOT EXISTS (
           SELECT 1 FROM sale JOIN sale__sale_lines line
           ON line._account_id = sale._account_id AND line._root_key = sale.sale_id
-          GROUP BY sale._account_id, sale.sale_id, sale.calc_subtotal
-          HAVING abs(sum(line.calc_subtotal) - sale.calc_subtotal) >= 0.01)""",
+          GROUP BY sale._account_id, sale.sale_id, sale.calc_total, sale.calc_tax1, sale.calc_tax2
+          HAVING greatest(
+            abs(sum(line.calc_total) - sale.calc_total),
+            abs(sum(line.calc_tax1) - sale.calc_tax1),
+            abs(sum(line.calc_tax2) - sale.calc_tax2)
+          ) >= 0.01 + 0.005 * count(*))""",
+    # The documentation has the subtotal before discounts; some accounts were seen with it after them.
+    "discounts_are_between_subtotal_and_net": """
+        SELECT NOT EXISTS (
+          SELECT 1 FROM sale
+          WHERE abs(calc_subtotal - calc_discount - (calc_total - calc_tax1 - calc_tax2)) >= 0.01
+          AND abs(calc_subtotal - (calc_total - calc_tax1 - calc_tax2)) >= 0.01)""",
+    "payments_add_up_to_their_sale": """
+        SELECT NOT EXISTS (
+          SELECT 1 FROM sale LEFT JOIN sale__sale_payments payment
+          ON payment._account_id = sale._account_id AND payment._root_key = sale.sale_id AND NOT payment.archived
+          WHERE sale.completed AND NOT sale.voided
+          GROUP BY sale._account_id, sale.sale_id, sale.total, sale.cash_rounding_delta
+          HAVING abs(coalesce(sum(payment.amount), 0) - sale.total) >= 0.01 + abs(coalesce(sale.cash_rounding_delta, 0)))""",
     "shops_of_sales_are_known": """
         SELECT NOT EXISTS (
           SELECT 1 FROM sale LEFT JOIN shop ON shop._account_id = sale._account_id AND shop.shop_id = sale.shop_id
@@ -43,7 +67,7 @@ CHECKS = {
         FROM _lightspeed_loads WHERE resource = 'Sale'""",
 }
 
-MART = [
+MARTS = [
     "DROP TABLE IF EXISTS mart_sales",
     """
     CREATE TABLE mart_sales AS
@@ -54,7 +78,8 @@ MART = [
       coalesce(category.name, 'no category') AS category,
       count(DISTINCT sale.sale_id) AS sales,
       sum(line.unit_quantity) AS quantity,
-      sum(line.calc_subtotal) AS net,
+      sum(coalesce(line.calc_line_discount, 0) + coalesce(line.calc_transaction_discount, 0)) AS discount,
+      sum(line.calc_total - coalesce(line.calc_tax1, 0) - coalesce(line.calc_tax2, 0)) AS net,
       sum(coalesce(line.calc_tax1, 0) + coalesce(line.calc_tax2, 0)) AS tax
     FROM sale
     JOIN sale__sale_lines line ON line._account_id = sale._account_id AND line._root_key = sale.sale_id
@@ -64,7 +89,42 @@ MART = [
     WHERE sale.completed AND NOT sale.voided
     GROUP BY 1, 2, 3, 4
     """,
+    "DROP TABLE IF EXISTS mart_payments",
+    """
+    CREATE TABLE mart_payments AS
+    SELECT
+      sale._account_id AS account_id,
+      CAST(payment.create_time AT TIME ZONE coalesce(shop.time_zone, 'UTC') AS DATE) AS day,  -- of the payment
+      coalesce(shop.name, '?') AS shop,
+      coalesce(payment_type.name, '?') AS payment_type,
+      count(*) AS payments,
+      sum(payment.amount) AS amount
+    FROM sale
+    JOIN sale__sale_payments payment ON payment._account_id = sale._account_id AND payment._root_key = sale.sale_id
+    LEFT JOIN shop ON shop._account_id = sale._account_id AND shop.shop_id = sale.shop_id
+    LEFT JOIN payment_type
+      ON payment_type._account_id = sale._account_id AND payment_type.payment_type_id = payment.payment_type_id
+    WHERE sale.completed AND NOT sale.voided AND NOT payment.archived
+    GROUP BY 1, 2, 3, 4
+    """,
 ]
+#: The same, once the marts are there. The whole is held against what the sales say.
+MART_CHECKS = {
+    "net_is_that_of_the_sales": """
+        WITH mart AS (SELECT account_id, sum(net) AS net FROM mart_sales GROUP BY 1), header AS (
+          SELECT _account_id AS account_id, sum(calc_total - calc_tax1 - calc_tax2) AS net, count(*) AS sales
+          FROM sale WHERE completed AND NOT voided GROUP BY 1)
+        SELECT NOT EXISTS (
+          SELECT 1 FROM header LEFT JOIN mart USING (account_id)
+          WHERE abs(coalesce(mart.net, 0) - header.net) >= 0.01 + 0.01 * header.sales)""",
+    "what_was_paid_is_the_total_of_the_sales": """
+        WITH mart AS (SELECT account_id, sum(amount) AS amount FROM mart_payments GROUP BY 1), header AS (
+          SELECT _account_id AS account_id, sum(total) AS total, sum(abs(coalesce(cash_rounding_delta, 0))) AS rounding
+          FROM sale WHERE completed AND NOT voided GROUP BY 1)
+        SELECT NOT EXISTS (
+          SELECT 1 FROM header LEFT JOIN mart USING (account_id)
+          WHERE abs(coalesce(mart.amount, 0) - header.total) >= 0.01 + header.rounding)""",
+}
 
 
 @dag(
@@ -77,7 +137,7 @@ MART = [
     doc_md=__doc__,
 )
 def example_lightspeed_postgres() -> None:
-    """Extract, load, check, build the mart."""
+    """Extract, load, check, build the marts, check them."""
     extract = LightspeedToParquetOperator.partial(
         task_id="extract",
         path=PATH,
@@ -107,12 +167,15 @@ def example_lightspeed_postgres() -> None:
             connection.close()
         return loaded
 
-    checks = [
-        SQLCheckOperator(task_id=f"check_{rule}", conn_id=WAREHOUSE, sql=query, retries=0)
-        for rule, query in CHECKS.items()
-    ]
-    mart = SQLExecuteQueryOperator(task_id="mart", conn_id=WAREHOUSE, sql=MART, split_statements=False)
-    extract >> load(PATH) >> checks >> mart
+    checks, mart_checks = (
+        [
+            SQLCheckOperator(task_id=f"check_{rule}", conn_id=WAREHOUSE, sql=query, retries=0)
+            for rule, query in rules.items()
+        ]
+        for rules in (CHECKS, MART_CHECKS)
+    )
+    mart = SQLExecuteQueryOperator(task_id="mart", conn_id=WAREHOUSE, sql=MARTS, split_statements=False)
+    extract >> load(PATH) >> checks >> mart >> mart_checks
 
 
 example_lightspeed_postgres()

@@ -143,11 +143,13 @@ class Till:
         rng, cents = self._rng, cents_of(sale["total"])
         parts = [cents] if rng.random() < 0.92 else [cents // 2, cents - cents // 2]
         for part in parts:
+            # An attempt that does not stand is archived, and the customer pays once more (F6).
+            is_failed = rng.random() < 0.01
             payment = {
                 "salePaymentID": self._next_key("SalePayment"),
                 "amount": money(part),
                 "createTime": sale["createTime"],
-                "archived": rng.random() < 0.01,
+                "archived": is_failed,
                 "saleID": sale["saleID"],
                 "registerID": sale["registerID"],
                 "employeeID": sale["employeeID"],
@@ -155,6 +157,8 @@ class Till:
                 "tipAmount": money(rng.choice((0, 0, 0, 100, 250))),
             }
             put("SalePayment", payment)
+            if is_failed:
+                put("SalePayment", payment | {"salePaymentID": self._next_key("SalePayment"), "archived": False})
 
     def reason(self, name: str) -> str:
         """Return a reason of the log as it is written: PascalCase in the documentation, camelCase live (K2)."""
