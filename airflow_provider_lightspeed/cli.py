@@ -166,6 +166,22 @@ _EXTRACT: Final = (
             "help": "print the result also when nothing has changed, instead of a line that says so",
         },
     ),
+    Argument(
+        ("--on-missing-relation",),
+        {
+            "choices": ("warn", "fail"),
+            "default": "warn",
+            "help": "a relation that the account refuses or no record shows: go on without it, or fail",
+        },
+    ),
+    Argument(
+        ("--on-unavailable",),
+        {
+            "choices": ("fail", "skip"),
+            "default": "fail",
+            "help": "a resource that the account may not read: fail, or skip it unless it could be read before",
+        },
+    ),
     Argument(("--full",), {"action": "store_true", "help": "read everything and replace earlier commits"}),
     Argument(("--no-progress",), {"action": "store_true", "help": "no progress on standard error"}),
     _OUTPUT,

@@ -8,6 +8,7 @@
     │   ├── InvalidClient                client ID or secret refused (401 ``invalid_client``)
     │   ├── ReconnectRequired            the grant is dead (``invalid_grant``, revoked, wrong account)
     │   └── AccessDenied                 403: scope or employee rights are missing
+    │       └── ResourceUnavailable      the same, and the job asks to skip such a resource
     ├── LightspeedRateError              429 for longer than we are willing to wait
     ├── LightspeedRetriableError         try the whole task again later
     │   ├── Unreachable                  no usable reply: DNS, refused, reset, time-out
@@ -19,6 +20,7 @@
     └── LightspeedDataError              what came back cannot be trusted or stored
         ├── ProtocolViolation            cursor loop, foreign host, ignored filter, no envelope
         ├── ConversionError              a record does not fit Arrow and could not be kept in ``_extra``
+        ├── RelationUnavailable          a relation is refused, or no record has it, and cannot be done without
         ├── SchemaDrift                  the fields are not the catalog's, and ``schema_drift="freeze"`` forbids that
         ├── SweepAborted                 more records are missing than is plausible; no tombstones were written
         └── StorageError                 the dataset's path cannot be read or written
@@ -45,7 +47,9 @@ __all__ = [
     "ProtocolViolation",
     "ReconnectRequired",
     "RefreshPending",
+    "RelationUnavailable",
     "RequestRefused",
+    "ResourceUnavailable",
     "SchemaDrift",
     "ServerFault",
     "StorageError",
@@ -101,6 +105,10 @@ class AccessDenied(LightspeedAuthError):
     """403: the scope, or the rights of the employee who consented, do not cover the request."""
 
 
+class ResourceUnavailable(AccessDenied):
+    """The account may not read the resource, never could, and the job asks to skip it. Attribute: ``resource``."""
+
+
 class LightspeedRateError(LightspeedError):
     """Rate limited for longer than allowed to wait; ``retry_after`` holds seconds."""
 
@@ -143,6 +151,10 @@ class ProtocolViolation(LightspeedDataError):
 
 class ConversionError(LightspeedDataError):
     """A record cannot be expressed in Arrow."""
+
+
+class RelationUnavailable(LightspeedDataError):
+    """A relation is refused, or no record shows it, and cannot be done without. Attributes: ``resource``, ``relations``."""
 
 
 class SchemaDrift(LightspeedDataError):

@@ -18,7 +18,7 @@ from airflow_provider_lightspeed.exceptions import (
     ServerFault,
     Unreachable,
 )
-from airflow_provider_lightspeed.redact import excerpt
+from airflow_provider_lightspeed.redact import excerpt, scrub
 
 #: Seconds: the first back-off's mean, and what none exceeds.
 BACKOFF_BASE: Final = 1.0
@@ -42,6 +42,7 @@ class Decision:
     :param body: the decoded object, for ``DELIVER``.
     :param is_transient: for ``RETRY``: the fault is worth all tries even if it looks the same each time.
     :param offset: the byte of the body at which decoding failed.
+    :param said: the server's own words, whole but without secrets.
     """
 
     action: Action
@@ -50,6 +51,7 @@ class Decision:
     reason: str = ""
     is_transient: bool = False
     offset: int | None = None
+    said: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +117,9 @@ def decide(reply: Reply | Unreachable) -> Decision:
     if row.action is Action.DELIVER:
         return Decision(row.action, body)
     offset = problem.offset if problem and reply.status == 200 else None
-    return Decision(row.action, None, row.error, _reason(row, reply, body, problem), row.is_transient, offset)
+    return Decision(
+        row.action, None, row.error, _reason(row, reply, body, problem), row.is_transient, offset, scrub(_said(body))
+    )
 
 
 def _reason(row: _Row, reply: Reply, body: Any, problem: Undecodable | None) -> str:

@@ -20,7 +20,13 @@ from airflow_provider_lightspeed.client.rate_headers import RateHeaders
 from airflow_provider_lightspeed.client.rate_limit import BucketSnapshot, RateLimiter
 from airflow_provider_lightspeed.client.transport import Reply, Request, Transport
 from airflow_provider_lightspeed.clock import Clock, SystemClock
-from airflow_provider_lightspeed.exceptions import LightspeedError, LightspeedRateError, ProtocolViolation, Unreachable
+from airflow_provider_lightspeed.exceptions import (
+    AccessDenied,
+    LightspeedError,
+    LightspeedRateError,
+    ProtocolViolation,
+    Unreachable,
+)
 
 BASE_PATH: Final = "/API/V3"
 #: The burst limiter's words, for a 429 without the header that names the limiter (docs: introduction/rate-limiting).
@@ -123,6 +129,11 @@ class RSeriesClient:
         if self._account_id is None:
             self._account_id = self._tokens.token().account_id or self._ask_account()
         return self._account_id
+
+    @property
+    def scope(self) -> tuple[str, ...]:
+        """The access scopes of the token; empty if it does not say."""
+        return self._tokens.token().scope
 
     def _ask_account(self) -> str:
         body = self.get("/Account", cost=1.0)
@@ -321,7 +332,8 @@ class RSeriesClient:
         repeated = "; the same answer came twice, byte for byte, so it was not asked for again" if is_repeated else ""
         msg = f"GET {parts.path}{tries}: {decision.reason}{where}{repeated}"
         address = f"{parts.scheme}://{parts.netloc}{parts.path}"
-        facts |= {"page": page, "offset": decision.offset, "reason": decision.reason}
+        facts |= {"page": page, "offset": decision.offset, "said": decision.said}
+        facts["is_permission"] = decision.action is Action.FAIL and decision.error is AccessDenied
         return (cls or decision.error)(msg, status=status, url=address, **facts)
 
 

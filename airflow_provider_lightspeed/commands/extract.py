@@ -12,7 +12,12 @@ from datetime import UTC, datetime, timedelta
 from airflow_provider_lightspeed.commands.output import instant, size, table
 from airflow_provider_lightspeed.commands.progress import Watch, progress_of
 from airflow_provider_lightspeed.compat import AirflowNotFoundException, ObjectStoragePath, hash_salt
-from airflow_provider_lightspeed.exceptions import InvalidArgument, LightspeedError, MissingCredentials
+from airflow_provider_lightspeed.exceptions import (
+    InvalidArgument,
+    LightspeedError,
+    MissingCredentials,
+    ResourceUnavailable,
+)
 from airflow_provider_lightspeed.extract.commit import owner_of
 from airflow_provider_lightspeed.extract.dataset import Dataset
 from airflow_provider_lightspeed.extract.paths import resolve_path
@@ -37,6 +42,8 @@ def run(arguments: argparse.Namespace) -> None:
         column_naming=arguments.naming,
         relation_layout=arguments.layout,
         schema_drift=arguments.drift,
+        on_missing_relation=arguments.on_missing_relation,
+        on_unavailable=arguments.on_unavailable,
         salt=hash_salt() if arguments.hash_columns else None,
     )
     facts = _facts(arguments, job)
@@ -47,6 +54,9 @@ def run(arguments: argparse.Namespace) -> None:
             summary = _extract(arguments.conn_id, storage, job, facts, watch, sweeps=arguments.detect_deletes)
     except NothingToRead as nothing:
         _print_nothing(job, f"{job.resource.name}: {nothing}", arguments.output)
+        return
+    except ResourceUnavailable as unavailable:
+        _print_nothing(job, f"{job.resource.name}: skipped: {unavailable.message}", arguments.output, "skipped")
         return
     if summary.is_unchanged and arguments.skip_when_empty:
         _print_nothing(job, summary.unchanged, arguments.output)
@@ -134,12 +144,18 @@ def _print(summary: Summary, output: str) -> None:
                 **summary.swept
             )
         )
+    for what, names in (
+        ("refused by the account", summary.relations_refused),
+        ("in no record", summary.relations_missing),
+    ):
+        if names:
+            print(f"  relations {what}: {', '.join(names)}")
     print(f"\n{summary.manifest}")
 
 
-def _print_nothing(job: Job, why: str, output: str) -> None:
+def _print_nothing(job: Job, why: str, output: str, kind: str = "nothing_to_read") -> None:
     if output == "json":
-        facts = {"resource": job.resource.name, "rows": 0, "files": 0, "nothing_to_read": why.partition(": ")[2]}
+        facts = {"resource": job.resource.name, "rows": 0, "files": 0, kind: why.partition(": ")[2]}
         print(json.dumps(facts, indent=2))
     else:
         print(why)

@@ -29,6 +29,7 @@ from airflow_provider_lightspeed.extract.output import Output
 from airflow_provider_lightspeed.extract.pause import PausePolicy
 from airflow_provider_lightspeed.extract.plan import Job, Plan, make_plan
 from airflow_provider_lightspeed.extract.reader import Reader
+from airflow_provider_lightspeed.extract.relations import Learned, Loading
 from airflow_provider_lightspeed.extract.slices import Board, Slice, uncovered
 from airflow_provider_lightspeed.extract.storage import Storage
 from airflow_provider_lightspeed.extract.window import SETTLE, RunFacts, Window, resolve_window
@@ -104,8 +105,20 @@ class Attempt:
         if head is None:
             window = _window(task, history)
             start = history.begin(task.owner, client.server_now(), whole=job.whole)
-            head = Head(*expected, window, start.extracted_at, base_version=start.base_version, saw=start.saw)
+            learned = history.learned
+            if job.mode == "full" or not learned.is_fresh(start.extracted_at):
+                learned = Learned()
+            head = Head(
+                *expected,
+                window,
+                start.extracted_at,
+                base_version=start.base_version,
+                saw=start.saw,
+                learned=replace(learned, missing={}),
+            )
         plan = make_plan(job, head.window, history.state_before(task.owner))
+        loading = Loading(head.learned, job.on_missing_relation, held=history.held(plan.relations))
+        plan = replace(plan, loading=loading)
         if plan.key is None:
             segments = Journal.unrepeated(segments) if plan.resource.parents else []
         window = head.window
@@ -210,10 +223,11 @@ class Attempt:
             self.segments.append(stored)
 
     def _write_head(self) -> None:
-        """Write the journal's head before the first segment, and once more when the list's last key is known."""
-        last = self.board.last
-        if not self.is_begun or (self.head.last is None and last is not None):
-            self.head = replace(self.head, last=last)
+        """Write the journal's head before the first segment, and again when more is known."""
+        last = self.board.last if self.head.last is None else self.head.last
+        learned = self.plan.loading.learned(self.head.extracted_at)
+        if not self.is_begun or (self.head.last, self.head.learned) != (last, learned):
+            self.head = replace(self.head, last=last, learned=learned)
             self.journal.begin(self.head)
             self.is_begun = True
 

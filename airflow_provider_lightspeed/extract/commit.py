@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
@@ -34,6 +34,7 @@ class Commit:
     :param state: what the next run continues from besides the watermark, such as the last key of an append read.
     :param extracted_at: when the read began (:class:`.history.ReadStart`).
     :param fields: those that records have had, in this run and before.
+    :param learned: of the account's relations, for the next read (:class:`..extract.relations.Learned`).
     :param base_version: the sequence of the newest commit that the read had seen when it began; 0: there was none.
     :param saw: the ids of the commits that it had seen, and replaces.
     :param is_sweep: it holds what no window shows: tombstones, and records that were archived unseen.
@@ -51,6 +52,7 @@ class Commit:
     state: Mapping[str, Any]
     extracted_at: datetime | None = None
     fields: tuple[str, ...] = ()
+    learned: Mapping[str, Any] = field(default_factory=dict)
     base_version: int = 0
     saw: tuple[str, ...] = ()
     is_sweep: bool = False
@@ -76,6 +78,7 @@ class Commit:
             "state": dict(self.state),
             "schema": self.schema,
             "fields": list(self.fields),
+            "learned": dict(self.learned),
             "extracted_at": _iso(self.extracted_at),
             "committed_at": _iso(self.at),
         }

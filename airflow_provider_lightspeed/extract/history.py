@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from airflow_provider_lightspeed.extract.manifest import Json, files_by_table, live_commits, overtaken
+from airflow_provider_lightspeed.extract.relations import Learned, above
 from airflow_provider_lightspeed.extract.window import Window
 
 
@@ -41,6 +42,18 @@ class History:
     def fields(self) -> frozenset[str]:
         """The fields that records have had, as the newest commit says."""
         return next((frozenset(each["fields"]) for each in reversed(self.commits) if each.get("fields")), frozenset())
+
+    @property
+    def learned(self) -> Learned:
+        """What the newest commit but a sweep says of the account's relations."""
+        reads = [each for each in self.commits if not each.get("sweep")]
+        return Learned.of_json(reads[-1].get("learned") or {}) if reads else Learned()
+
+    def held(self, relations: Iterable[str]) -> frozenset[str]:
+        """Return those of some relations that commits which count were read with."""
+        reads = [each for each in live_commits(self.commits) if each["rows"] and not each.get("sweep")]
+        lacking = [set((each.get("learned") or {}).get("refused", ())) for each in reads]
+        return frozenset(name for name in relations if any(lack.isdisjoint((name, *above(name))) for lack in lacking))
 
     @property
     def swept_at(self) -> datetime | None:

@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any, Final
 
 import orjson
 import pyarrow as pa
 
+from airflow_provider_lightspeed.extract.relations import Learned
 from airflow_provider_lightspeed.extract.storage import Storage
 from airflow_provider_lightspeed.extract.window import Window
 
@@ -36,6 +37,7 @@ class Head:
     :param window: the window that the first try resolved; all tries read the same.
     :param extracted_at: when the first try began (:class:`.history.ReadStart`), as are ``base_version`` and ``saw``.
     :param last: the list's last key at the survey, if there was one.
+    :param learned: of the account's relations, so far.
     """
 
     account: str
@@ -47,6 +49,7 @@ class Head:
     last: int | None = None
     base_version: int = 0
     saw: tuple[str, ...] = ()
+    learned: Learned = field(default_factory=Learned)
 
     def as_json(self) -> dict[str, Any]:
         """Return it as plain data."""
@@ -68,6 +71,7 @@ class Head:
             "last": self.last,
             "base_version": self.base_version,
             "saw": list(self.saw),
+            "learned": self.learned.as_json(),
         }
 
     @classmethod
@@ -82,7 +86,13 @@ class Head:
         extracted_at = _moment(data["extracted_at"])
         if extracted_at is None or moments["end"] is None:
             raise ValueError(data)
-        return cls(window=Window(**moments, **window), extracted_at=extracted_at, saw=tuple(data["saw"]), **rest)
+        return cls(
+            window=Window(**moments, **window),
+            extracted_at=extracted_at,
+            saw=tuple(data["saw"]),
+            learned=Learned.of_json(data.get("learned") or {}),
+            **rest,
+        )
 
 
 def _text(moment: datetime | None) -> str | None:

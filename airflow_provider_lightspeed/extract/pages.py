@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import replace
 
-from airflow_provider_lightspeed.client.query import PAGE_SIZE, Condition, Filters, between, gt
+from airflow_provider_lightspeed.client.query import PAGE_SIZE
 from airflow_provider_lightspeed.client.rest import Page, RSeriesClient
-from airflow_provider_lightspeed.exceptions import ProtocolViolation, RequestRefused
+from airflow_provider_lightspeed.exceptions import ProtocolViolation
 from airflow_provider_lightspeed.extract.checks import not_applied
+from airflow_provider_lightspeed.extract.lists import key_range, list_pages
 from airflow_provider_lightspeed.extract.merging import KeyedPage, merged
 from airflow_provider_lightspeed.extract.plan import Plan
-from airflow_provider_lightspeed.extract.slices import BEGINNING
 from airflow_provider_lightspeed.resources.base import Resource, Strategy
 from airflow_provider_lightspeed.resources.catalog import resource as resource_named
 
@@ -21,9 +21,10 @@ def read_pages(client: RSeriesClient, plan: Plan) -> Iterator[Page]:
     if plan.key is not None:
         for page, _ in slice_pages(client, plan, plan.floor, None):
             yield page
-        return
-    for _, page in path_pages(client, plan):
-        yield page
+    else:
+        for _, page in path_pages(client, plan):
+            yield page
+    plan.loading.settle(plan.resource, plan.child)
 
 
 def path_pages(client: RSeriesClient, plan: Plan, *, skip: Collection[str] = ()) -> Iterator[tuple[str, Page]]:
@@ -44,11 +45,11 @@ def _one_by_one(client: RSeriesClient, plan: Plan, path: str, limit: int | None)
     seen: set[object] = set()
     key = plan.resource.primary_key or ""
     for variant in earlier:
-        for page in _list(client, plan, path, variant, limit=limit):
+        for page in list_pages(client, plan, path, variant, limit=limit):
             seen.update(record.get(key) for record in page.records)
             # Another list follows the last page of this one.
             yield replace(page, next_url=page.next_url or page.url)
-    for page in _list(client, plan, path, last, limit=limit):
+    for page in list_pages(client, plan, path, last, limit=limit):
         yield (
             replace(page, records=[record for record in page.records if record.get(key) not in seen]) if seen else page
         )
@@ -71,7 +72,7 @@ def _sorted_pages(
     assert plan.key is not None
     condition = key_range(after, upto)
     before = after
-    for page in _list(client, plan, plan.resource.path, variant, limit=PAGE_SIZE, condition=condition):
+    for page in list_pages(client, plan, plan.resource.path, variant, limit=PAGE_SIZE, after=after, upto=upto):
         keys = [_key(plan, record.get(plan.key)) for record in page.records]
         for key in keys:
             if key <= before or (upto is not None and key > upto):
@@ -90,9 +91,9 @@ def last_key(client: RSeriesClient, plan: Plan) -> int | None:
     assert plan.key is not None
     # Relations are loaded only where a filter reaches into one; then they have to be.
     reaches = any("." in name or name == "or" for name in plan.filters)
-    bare = Plan(plan.resource, plan.filters, plan.relations if reaches else (), key=plan.key)
+    bare = replace(plan, relations=plan.relations if reaches else (), params={}, child=None)
     pages = [
-        next(_list(client, bare, plan.resource.path, variant, sort=f"-{plan.key}", limit=1))
+        next(list_pages(client, bare, plan.resource.path, variant, sort=f"-{plan.key}", limit=1))
         for variant in plan.variants
     ]
     return max((_key(plan, page.records[0].get(plan.key)) for page in pages if page.records), default=None)
@@ -108,73 +109,12 @@ def count_records(client: RSeriesClient, plan: Plan) -> int:
     return sum(len(page.records) for page in read_pages(client, replace(plan, relations=())))
 
 
-def key_range(after: int, upto: int | None) -> Condition | None:
-    """Return the condition on a key for a stretch: above the first, up to the second; ``None``: all."""
-    if upto is not None:
-        return between(after + 1, upto)
-    return gt(after) if after > BEGINNING else None
-
-
 def _key(plan: Plan, value: object) -> int:
     text = str(value)
     if not text.isdecimal():
         msg = f"{plan.resource.name}: a record has {value!r} where its primary key {plan.key} belongs"
         raise ProtocolViolation(msg, resource=plan.resource.name, field=plan.key, found=value)
     return int(text)
-
-
-def _list(
-    client: RSeriesClient,
-    plan: Plan,
-    path: str,
-    variant: Mapping[str, str],
-    *,
-    limit: int | None,
-    sort: str | None = None,
-    condition: Condition | None = None,
-) -> Iterator[Page]:
-    resource = plan.resource
-    filters = plan.filters if condition is None else {**plan.filters, plan.key or "": condition}
-
-    def pages(filters: Filters) -> Iterator[Page]:
-        return client.pages(
-            path,
-            envelope=resource.envelope,
-            filters=filters,
-            relations=plan.relations,
-            relations_cost=resource.relations_cost(plan.relations),
-            sort=sort,
-            archived=plan.archived,
-            params={**plan.params, **variant},
-            limit=limit,
-            base_path=resource.base_path,
-        )
-
-    read = pages(filters)
-    try:
-        first = next(read)
-    except RequestRefused as refused:
-        others = _other_spellings(resource, filters, refused)
-        if others == filters:
-            raise
-        read = pages(others)
-        try:
-            first = next(read)
-        except RequestRefused:
-            raise refused from None
-    yield first
-    yield from read
-
-
-def _other_spellings(resource: Resource, filters: Filters, refused: RequestRefused) -> Filters:
-    """Return the filters with another spelling of each field that a refusal names, where it has one (B6)."""
-    found = {}
-    for name, value in filters.items():
-        others: tuple[str, ...] = ()
-        if name in refused.message:
-            others = resource.entity.spellings(name)
-        found[next((other for other in others if other != name), name)] = value
-    return found
 
 
 def _paths(client: RSeriesClient, resource: Resource) -> Iterator[str]:

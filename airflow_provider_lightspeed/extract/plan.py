@@ -12,6 +12,7 @@ from airflow_provider_lightspeed.arrow.types import Selection, shape_of
 from airflow_provider_lightspeed.client.query import request_cost
 from airflow_provider_lightspeed.exceptions import InvalidArgument, unknown
 from airflow_provider_lightspeed.extract.drift import POLICIES
+from airflow_provider_lightspeed.extract.relations import Loading
 from airflow_provider_lightspeed.extract.slices import BEGINNING
 from airflow_provider_lightspeed.extract.window import Window
 from airflow_provider_lightspeed.redact import Secret
@@ -20,6 +21,8 @@ from airflow_provider_lightspeed.resources.catalog import resource as resource_n
 from airflow_provider_lightspeed.resources.given import conditions_of
 
 MODES: Final = ("incremental", "full")
+MISSING_RELATION: Final = ("warn", "fail")
+UNAVAILABLE: Final = ("fail", "skip")
 #: How many keys an append read goes back: ids are given before their rows become visible.
 TRAILING_KEYS: Final = 1_000
 #: Where a report begins when nothing says so.
@@ -35,6 +38,8 @@ class Job:
     :param salt: of hashed columns.
     :param layout: ``nested`` or ``tables``.
     :param drift: what becomes of fields that are not the catalog's, see :mod:`..extract.drift`.
+    :param on_missing_relation: ``warn`` or ``fail``, when a relation is refused or no record shows it.
+    :param on_unavailable: ``fail`` or ``skip``, when the account may not read the resource.
     """
 
     resource: Resource
@@ -45,6 +50,8 @@ class Job:
     salt: Secret | None = None
     layout: str = "nested"
     drift: str = "evolve"
+    on_missing_relation: str = "warn"
+    on_unavailable: str = "fail"
 
     @classmethod
     def of(
@@ -60,6 +67,8 @@ class Job:
         column_naming: str = "source",
         relation_layout: str = "nested",
         schema_drift: str = "evolve",
+        on_missing_relation: str = "warn",
+        on_unavailable: str = "fail",
         salt: Secret | None = None,
     ) -> Job:
         """Check the names and return the job; nothing is sent.
@@ -69,13 +78,30 @@ class Job:
         :raises InvalidArgument: names the argument, what was found and what is allowed.
         """
         found = resource_named(resource)
-        for argument, value, allowed in (("mode", mode, MODES), ("schema_drift", schema_drift, POLICIES)):
+        closed = (
+            ("mode", mode, MODES),
+            ("schema_drift", schema_drift, POLICIES),
+            ("on_missing_relation", on_missing_relation, MISSING_RELATION),
+            ("on_unavailable", on_unavailable, UNAVAILABLE),
+        )
+        for argument, value, allowed in closed:
             if value not in allowed:
                 raise unknown(argument, value, allowed)
         loaded = found.check_relations(relations)
         selection = Selection.of(columns, exclude_columns, hash_columns, column_naming)
         conditions = conditions_of("filters", filters)
-        job = cls(found, mode, loaded, conditions, selection, salt, relation_layout, schema_drift)
+        job = cls(
+            found,
+            mode,
+            loaded,
+            conditions,
+            selection,
+            salt,
+            relation_layout,
+            schema_drift,
+            on_missing_relation,
+            on_unavailable,
+        )
         _check_salt(job)
         _check_key(job)
         _check_filters(job)
@@ -156,6 +182,7 @@ class Plan:
     :param child: take the records of this relation instead of the rows themselves.
     :param key: the primary key in whose order the list comes and by which it can be cut; ``None``: it is read in one go.
     :param floor: rows up to this key are not read.
+    :param loading: what the read learns of the account's relations.
     :param archived_as: ``true``: archived records are included and marked; ``only`` these, ``false``: all others.
     """
 
@@ -168,11 +195,13 @@ class Plan:
     key: str | None = None
     floor: int = BEGINNING
     archived_as: str = "true"
+    loading: Loading = field(default_factory=Loading, compare=False, repr=False)
 
     @property
     def cost(self) -> float:
-        """Bucket units of one page."""
-        return request_cost(relations=self.resource.relations_cost(self.relations), filters=self.filters)
+        """Bucket units of one page, in all pieces that it is asked for in."""
+        first, *more = (self.resource.relations_cost(piece) for piece in self.loading.pieces(self.relations))
+        return request_cost(relations=first, filters=self.filters) + sum(request_cost(relations=each) for each in more)
 
     @property
     def variants(self) -> tuple[Mapping[str, str], ...]:

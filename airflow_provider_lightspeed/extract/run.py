@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from airflow_provider_lightspeed.arrow.tables import MAIN
 from airflow_provider_lightspeed.client.rest import RSeriesClient
 from airflow_provider_lightspeed.clock import Clock, SystemClock
-from airflow_provider_lightspeed.exceptions import InvalidArgument, SweepAborted
+from airflow_provider_lightspeed.exceptions import AccessDenied, InvalidArgument, ResourceUnavailable, SweepAborted
 from airflow_provider_lightspeed.extract.attempt import Attempt, Found, Task
 from airflow_provider_lightspeed.extract.changes import found_changes
 from airflow_provider_lightspeed.extract.commit import Commit, owner_of
@@ -55,6 +55,8 @@ def extract(
     :param pause: when to give the worker slot back while the bucket drains; default never.
     :param sweep_every: look for deleted records, and for archived ones that no window shows, this long after the last
         time, before reading; default never.
+    :raises AccessDenied: the account may not read the resource; its subclass :class:`ResourceUnavailable` if the job asks
+        to skip such a resource, and no earlier run could read it.
     :raises SweepAborted: more records are missing than is plausible; what the window holds was committed.
     :raises NothingToRead: everything up to now has been read.
     :raises Paused: what was read is stored; call again with the same ``run_key`` after so many seconds.
@@ -68,9 +70,31 @@ def extract(
     task = Task(client, storage, dataset, job, run, owner_of(run_key), attempt)
     storage.probe(f"_staging/{job.resource.name}/{task.owner}", *map(dataset.folder, job.output_layout().schemas))
     meter = Meter(client, clock, clock.monotonic(), on_progress)
-    if sweep_every is None:
-        return _read(task, meter, most_chains, pause)
-    return _sweep_and_read(task, meter, sweep_every, most_chains, pause)
+    try:
+        if sweep_every is None:
+            return _read(task, meter, most_chains, pause)
+        return _sweep_and_read(task, meter, sweep_every, most_chains, pause)
+    except AccessDenied as error:
+        raise _unavailable(task, error) from None
+
+
+def _unavailable(task: Task, error: AccessDenied) -> AccessDenied:
+    """Return the error of a resource that the account may not read: to be skipped, if that is asked for.
+
+    Not if an earlier run could read it: then a right was lost, and leaving the table as it was would hide that (A3 in
+    docs/live.md).
+    """
+    name = task.job.resource.name
+    if error.fields.get("resource") is None:
+        return error
+    readable = [found for found in task.dataset.commits() if found["account_id"] == task.client.account_id]
+    if readable:
+        msg = f"{error.message}. It could be read until {readable[-1]['committed_at']}, so this is an error, not a skip"
+        return AccessDenied(msg, **error.fields)
+    if task.job.on_unavailable == "skip":
+        log.warning("%s is skipped, since on_unavailable is 'skip': %s", name, error.message)
+        return ResourceUnavailable(error.message, **error.fields)
+    return error
 
 
 def _sweep_and_read(task: Task, meter: Meter, every: timedelta, most_chains: int, pause: PausePolicy | None) -> Summary:
@@ -103,6 +127,8 @@ _NOTHING = Found({}, Counter(), None, frozenset())
 def _read(task: Task, meter: Meter, most_chains: int, pause: PausePolicy | None) -> Summary:
     effort = Attempt.begin(task, meter)
     found = effort.read(most_chains, pause)
+    loading = effort.plan.loading
+    loading.settle(effort.plan.resource, effort.plan.child)
     for (path, reason), count in sorted(found.set_aside.items()):
         log.warning("%s.%s: %d value(s) set aside: %s", task.job.resource.name, path, count, reason)
     rows = sum(file.rows for file in found.files[MAIN])
@@ -121,7 +147,12 @@ def _read(task: Task, meter: Meter, most_chains: int, pause: PausePolicy | None)
         # Rows of the overlap that are there already are not written once more.
         found = replace(found, files={MAIN: ()})
     document = task.dataset.publish(_commit(effort, found, fields))
-    return replace(_summary(task, document, found, drift, seconds=meter.seconds()), is_unchanged=is_unchanged)
+    return replace(
+        _summary(task, document, found, drift, seconds=meter.seconds()),
+        is_unchanged=is_unchanged,
+        relations_refused=loading.refused,
+        relations_missing=tuple(loading.missing),
+    )
 
 
 def _commit(effort: Attempt, found: Found, fields: Collection[str]) -> Commit:
@@ -141,6 +172,7 @@ def _commit(effort: Attempt, found: Found, fields: Collection[str]) -> Commit:
         fields=tuple(sorted(fields)),
         base_version=head.base_version,
         saw=head.saw,
+        learned=effort.plan.loading.learned(head.extracted_at).as_json(),
     )
 
 

@@ -21,6 +21,8 @@ class Summary:
     :param set_aside: values kept in ``_extra``, by ``path: reason``.
     :param drift: how the answers differ from the catalog, as :class:`..extract.drift.Drift` says it.
     :param tables: rows of the tables beside the resource's own one.
+    :param relations_refused: relations that the account does not load; their columns and tables keep what was known.
+    :param relations_missing: relations that no record showed, though they were asked for.
     :param swept: records found ``deleted``, ``archived_unseen`` and ``added_unseen``; empty if nobody looked.
     :param is_unchanged: nothing had changed: no rows were written, and a task is skipped unless told otherwise.
     :param schema: names the files' schema; equal for files that can be united.
@@ -51,6 +53,8 @@ class Summary:
     tables: Mapping[str, int] = field(default_factory=dict)
     swept: Mapping[str, int] = field(default_factory=dict)
     is_unchanged: bool = False
+    relations_refused: tuple[str, ...] = ()
+    relations_missing: tuple[str, ...] = ()
 
     @property
     def unchanged(self) -> str:
@@ -80,6 +84,8 @@ class Summary:
             "drift": dict(self.drift),
             "tables": dict(self.tables),
             "swept": dict(self.swept),
+            "relations_refused": list(self.relations_refused),
+            "relations_missing": list(self.relations_missing),
         }
 
     def as_event(self) -> dict[str, Any]:
@@ -90,7 +96,8 @@ class Summary:
             "manifest", "commit",
         )  # fmt: skip
         # As texts: Airflow 2 puts the values of an event into a set.
-        nested = {name: json.dumps(facts[name]) for name in ("tables", "drift", "swept") if facts[name]}
+        lists = ("tables", "drift", "swept", "relations_refused", "relations_missing")
+        nested = {name: json.dumps(facts[name]) for name in lists if facts[name]}
         return (
             {name: facts[name] for name in kept}
             | nested

@@ -27,9 +27,10 @@ from airflow_provider_lightspeed.extract.commit import Commit, fingerprint, owne
 from airflow_provider_lightspeed.extract.differences import Difference, difference
 from airflow_provider_lightspeed.extract.files import StagedFiles
 from airflow_provider_lightspeed.extract.known import Columns, Known, known_of
+from airflow_provider_lightspeed.extract.lists import key_range
 from airflow_provider_lightspeed.extract.manifest import Json
 from airflow_provider_lightspeed.extract.output import Output
-from airflow_provider_lightspeed.extract.pages import key_range, read_pages, slice_pages
+from airflow_provider_lightspeed.extract.pages import read_pages, slice_pages
 from airflow_provider_lightspeed.extract.plan import Job, Plan, key_of
 from airflow_provider_lightspeed.extract.slices import BEGINNING
 from airflow_provider_lightspeed.extract.tombstones import TOMBSTONES, tombstone_schema, tombstones
