@@ -88,6 +88,8 @@ class _ListReader:
         self._done: set[str] = set()
         self._is_begun_anew = False
         self._is_unkeyed_and_begun = False
+        #: The refusal that another spelling was taken for.
+        self._first_refusal: LightspeedError | None = None
 
     def pages(self, after: int, upto: int | None) -> Iterator[Page]:
         plan = self._plan
@@ -124,6 +126,7 @@ class _ListReader:
         """Learn from an error how to ask otherwise; tell whether there is a way.
 
         :raises RelationUnavailable: the plan is after the very records that are refused.
+        :raises RequestRefused: of two spellings of a field, neither is taken.
         """
         plan, loading = self._plan, self._plan.loading
         relations, limit, most = self._last
@@ -137,7 +140,12 @@ class _ListReader:
                 )
                 raise RelationUnavailable(msg, resource=plan.resource.name, relations=[plan.child]) from None
             return True
-        return loading.respell(plan.resource, plan.filters, error) or loading.shrink(relations, error, limit, most)
+        if loading.respell(plan.resource, plan.filters, error):
+            self._first_refusal = error
+            return True
+        if self._first_refusal is not None and isinstance(error, RequestRefused):
+            raise self._first_refusal from None  # the spelling was not the fault
+        return loading.shrink(relations, error, limit, most)
 
     def complete(self, page: Page) -> Page:
         """Return a page with the relations that were not asked for with it, or came only alone."""
