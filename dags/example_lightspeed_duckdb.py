@@ -39,7 +39,7 @@ CHECKS = {
           abs(sum(line.calc_tax1) - sale.calc_tax1),
           abs(sum(line.calc_tax2) - sale.calc_tax2)
         ) >= 0.01 + 0.005 * count(*)""",
-    # The documentation has the subtotal before discounts; some accounts were seen with it after them.
+    # The documentation has the subtotal before discounts; on some accounts it was seen after them.
     "discounts are what is between subtotal and net": """
         SELECT 1 FROM sale
         WHERE abs(calc_subtotal - calc_discount - (calc_total - calc_tax1 - calc_tax2)) >= 0.01

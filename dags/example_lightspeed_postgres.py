@@ -43,7 +43,7 @@ CHECKS = {
             abs(sum(line.calc_tax1) - sale.calc_tax1),
             abs(sum(line.calc_tax2) - sale.calc_tax2)
           ) >= 0.01 + 0.005 * count(*))""",
-    # The documentation has the subtotal before discounts; some accounts were seen with it after them.
+    # The documentation has the subtotal before discounts; on some accounts it was seen after them.
     "discounts_are_between_subtotal_and_net": """
         SELECT NOT EXISTS (
           SELECT 1 FROM sale

@@ -126,13 +126,15 @@ def planned(
 
 
 def test_dag_parses_and_loads_each_resource_after_its_extract(name: str, module: ModuleType) -> None:
-    """Extract, plan, copy, merge."""
+    """Extract, plan, copy, merge; then the check and the mart."""
     dag = getattr(module, f"example_lightspeed_{name}")()
     for resource in module.RESOURCES:
         tasks = [f"{resource}.{task}" for task in ("extract", "plan", "copy", "merge")]
         assert [dag.get_task(task).task_id for task in tasks] == tasks
         for task, after in itertools.pairwise(tasks):
             assert after in dag.get_task(task).downstream_task_ids
+        assert dag.get_task(f"{resource}.merge").downstream_task_ids == {"check"}
+    assert dag.get_task("check").downstream_task_ids == {"mart"}
     assert dag.max_active_runs == 1
 
 
