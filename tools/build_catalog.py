@@ -136,7 +136,6 @@ def make_resource(name: str, entry: Facts) -> Facts:
         "modified_field": (entry["modified"] or {}).get("field"),
         "created_field": entry["created_field"],
         "archived": entry["archived"],
-        "ignores_archived": bool(entry.get("archived_ignored")),
         "sortable": entry["sortable_fields"],
         "relations": {key: make_relation(value) for key, value in entry["relations"].items()},
         "parents": parents,

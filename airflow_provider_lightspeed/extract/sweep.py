@@ -127,11 +127,10 @@ class _Sweep:
         resource, shape = task.job.resource, task.job.output_layout().shape
         names = {column.source: column.name for column in shape.columns if not column.is_hashed}
         moved = resource.entity.find(resource.modified_field).name if resource.modified_field else ""
-        can_list_archived = resource.archived and not resource.ignores_archived
         self._columns = Columns(
             names[resource.primary_key or ""],
             names.get(moved),
-            names.get("archived") if can_list_archived else None,
+            names.get("archived") if resource.archived else None,
             tuple(names[name] for name in WIPED.get(resource.name, ()) if name in names),
         )
         account = task.client.account_id

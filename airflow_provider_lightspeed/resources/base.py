@@ -174,7 +174,6 @@ class Resource:
         the API.
     :param envelope: the key of the records in the answer.
     :param modified_field: the field that moves with every change, or ``None``.
-    :param ignores_archived: the live API ignores the parameter ``archived``: what it lists says nothing (B1).
     :param variants: parameters of the lists that are the resource together; ``({},)``: it is one plain list.
     :param page_size: records to ask for at a time.
     :param timeout: seconds to wait for an answer; ``None``: as long as for any other.
@@ -199,7 +198,6 @@ class Resource:
     scopes: tuple[str, ...] = ()
     deprecated: bool = False
     docs: str = ""
-    ignores_archived: bool = False
     variants: tuple[Mapping[str, str], ...] = ({},)
     page_size: int = PAGE_SIZE
     timeout: float | None = None

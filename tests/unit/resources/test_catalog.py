@@ -194,11 +194,6 @@ def test_b4_credit_accounts_are_two_lists() -> None:
     assert resource("Sale").variants == ({},)
 
 
-def test_b1_sale_ignores_the_archived_parameter() -> None:
-    """Alone among the resources, as far as is known."""
-    assert [found.name for found in resources() if found.ignores_archived] == ["Sale"]
-
-
 def test_c5_relations_that_the_live_api_refuses_are_not_offered() -> None:
     """Join them by key."""
     for name, relations in {"Sale": ["Note"], "SpecialOrder": ["Customer"], "Item": ["Vendor", "Season"]}.items():
