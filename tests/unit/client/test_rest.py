@@ -285,7 +285,7 @@ def test_d1_walk_that_begins_anew_is_an_error() -> None:
         Setting(*pages).read()
 
 
-def test_d9_burst_limit_is_known_by_its_text_too() -> None:
+def test_d10_burst_limit_is_known_by_its_text_too() -> None:
     """A 429 without the header that names the limiter: then only the burst window is waited out."""
     burst = Reply(429, {}, b'{"message": "Burst rate limit exceeded"}')
     setting = Setting(burst, GOOD)
