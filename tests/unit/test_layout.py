@@ -46,7 +46,6 @@ TESTED_ELSEWHERE: Final = {
     "tokens/keep_alive.py": "integration/tokens/test_store.py",
     "tokens/probe.py": "integration/tokens/test_connect_meanwhile.py",
     "tokens/refresh.py": "integration/tokens/test_refresh.py",
-    "tokens/source.py": "integration/tokens/test_refresh.py",
     "tokens/status.py": "integration/tokens/test_status_teams.py",
     "tokens/usage.py": "integration/operators/test_asset_events.py",
 }

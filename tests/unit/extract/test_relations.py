@@ -55,6 +55,7 @@ def test_answers_are_united_only_where_they_agree() -> None:
         "SaleLines": {"SaleLine": [{"saleLineID": "5", "Item": {"itemID": "2"}, "Note": {"note": "x"}}]},
         "Shop": "",
     }
-    for other in ({"saleID": "2"}, {"SaleLines": ""}, {"SaleLines": {"SaleLine": []}}):
+    others: list[dict[str, object]] = [{"saleID": "2"}, {"SaleLines": ""}, {"SaleLines": {"SaleLine": []}}]
+    for other in others:
         with pytest.raises(Changed):
             merge(first, other)

@@ -25,6 +25,7 @@ class FakeDesk:
     def __init__(self, token: Token) -> None:
         self.ledger = Ledger(token=token, generation=1)
         self.claims: list[Claim] = []
+        self.answer: Answer | None = None
 
     def look(self) -> View:
         return View(self.ledger, SETTINGS, ours=True)
@@ -34,6 +35,8 @@ class FakeDesk:
 
     def ask(self, claim: Claim) -> Answer:
         self.claims.append(claim)
+        if self.answer:
+            return self.answer
         self.renew(f"asked-{len(self.claims)}")
         return Answer(Outcome.REFRESHED, generation=self.ledger.generation, expires_in=3000)
 
@@ -72,6 +75,6 @@ def test_a4_token_that_stays_refused_needs_a_person() -> None:
     desk = FakeDesk(make_token("1", issued=NOON + timedelta(minutes=1)))
     source = source_of(desk)
     held = source.token()
-    desk.ask = lambda _: Answer(Outcome.FRESH, generation=1, expires_in=3000)  # type: ignore[method-assign]
+    desk.answer = Answer(Outcome.FRESH, generation=1, expires_in=3000)
     with pytest.raises(ReconnectRequired, match="refuses an access token"):
         source.refused(held)
