@@ -159,6 +159,10 @@ _EXTRACT: Final = (
         },
     ),
     Argument(
+        ("--verify",),
+        {"action": "store_true", "help": "ask for each key that is missing once more before anything is committed"},
+    ),
+    Argument(
         ("--no-skip-when-empty",),
         {
             "action": "store_false",

@@ -21,6 +21,7 @@
         ├── ProtocolViolation            cursor loop, foreign host, ignored filter, no envelope
         ├── ConversionError              a record does not fit Arrow and could not be kept in ``_extra``
         ├── RelationUnavailable          a relation is refused, or no record has it, and cannot be done without
+        ├── RowsMissed                   ``verify=True`` has found records in the account that were not read
         ├── SchemaDrift                  the fields are not the catalog's, and ``schema_drift="freeze"`` forbids that
         ├── SweepAborted                 more records are missing than is plausible; no tombstones were written
         └── StorageError                 the dataset's path cannot be read or written
@@ -50,6 +51,7 @@ __all__ = [
     "RelationUnavailable",
     "RequestRefused",
     "ResourceUnavailable",
+    "RowsMissed",
     "SchemaDrift",
     "ServerFault",
     "StorageError",
@@ -159,6 +161,10 @@ class RelationUnavailable(LightspeedDataError):
 
 class SchemaDrift(LightspeedDataError):
     """Fields came, went or changed their type. Attributes: ``resource``, ``unknown``, ``changed``, ``vanished``."""
+
+
+class RowsMissed(LightspeedDataError):
+    """Records of the account were not read. Attributes: ``resource``, ``keys``, ``counted``, ``read``."""
 
 
 class SweepAborted(LightspeedDataError):

@@ -51,7 +51,15 @@ def run(arguments: argparse.Namespace) -> None:
     storage = Storage(target.fs, target.path)
     try:
         with progress_of(job.resource.name, is_quiet=arguments.no_progress) as watch:
-            summary = _extract(arguments.conn_id, storage, job, facts, watch, sweeps=arguments.detect_deletes)
+            summary = _extract(
+                arguments.conn_id,
+                storage,
+                job,
+                facts,
+                watch,
+                sweeps=arguments.detect_deletes,
+                verified=arguments.verify,
+            )
     except NothingToRead as nothing:
         _print_nothing(job, f"{job.resource.name}: {nothing}", arguments.output)
         return
@@ -91,14 +99,31 @@ def _facts(arguments: argparse.Namespace, job: Job) -> RunFacts:
 
 
 def _extract(
-    conn_id: str, storage: Storage, job: Job, facts: RunFacts, watch: Watch, *, sweeps: bool = False
+    conn_id: str,
+    storage: Storage,
+    job: Job,
+    facts: RunFacts,
+    watch: Watch,
+    *,
+    sweeps: bool = False,
+    verified: bool = False,
 ) -> Summary:
     # A run of its own each time: one that came again would read the window it read before.
     run_key = f"cli/{uuid.uuid4().hex}"
     try:
         client = LightspeedHook(conn_id).get_conn()
         every = timedelta() if sweeps else None
-        return extract(client, storage, job, facts, run_key=run_key, attempt="1", on_progress=watch, sweep_every=every)
+        return extract(
+            client,
+            storage,
+            job,
+            facts,
+            run_key=run_key,
+            attempt="1",
+            on_progress=watch,
+            sweep_every=every,
+            verified=verified,
+        )
     except AirflowNotFoundException:
         msg = f"--conn-id: there is no connection {conn_id!r}; `airflow lightspeed status` lists those that there are"
         raise MissingCredentials(msg, conn_id=conn_id) from None
@@ -150,6 +175,8 @@ def _print(summary: Summary, output: str) -> None:
     ):
         if names:
             print(f"  relations {what}: {', '.join(names)}")
+    if summary.verified:
+        print("  verified: {read:,} read, {deleted:,} deleted, {missed:,} missed".format(**summary.verified))
     print(f"\n{summary.manifest}")
 
 

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Collection
 from dataclasses import replace
 from datetime import datetime, timedelta
+from functools import partial
 
 from airflow_provider_lightspeed.arrow.tables import MAIN
 from airflow_provider_lightspeed.client.rest import RSeriesClient
@@ -24,6 +25,7 @@ from airflow_provider_lightspeed.extract.plan import Job
 from airflow_provider_lightspeed.extract.storage import Storage
 from airflow_provider_lightspeed.extract.summary import Progress, Summary
 from airflow_provider_lightspeed.extract.sweep import check_sweepable, sweep, sweep_due
+from airflow_provider_lightspeed.extract.verify import check_verifiable, verify
 from airflow_provider_lightspeed.extract.window import NothingToRead, RunFacts
 
 log = logging.getLogger(__name__)
@@ -45,6 +47,7 @@ def extract(
     most_chains: int = MOST_CHAINS,
     pause: PausePolicy | None = None,
     sweep_every: timedelta | None = None,
+    verified: bool = False,
 ) -> Summary:
     """Read what ``run`` stands for and commit it; an earlier try of the same run is taken up where it ended.
 
@@ -57,6 +60,9 @@ def extract(
         time, before reading; default never.
     :raises AccessDenied: the account may not read the resource; its subclass :class:`ResourceUnavailable` if the job asks
         to skip such a resource, and no earlier run could read it.
+    :param verified: hold what was read against the account before it is committed (:mod:`..extract.verify`); a sweep lists
+        all keys instead of counting them.
+    :raises RowsMissed: the account has records that were not read; nothing was committed.
     :raises SweepAborted: more records are missing than is plausible; what the window holds was committed.
     :raises NothingToRead: everything up to now has been read.
     :raises Paused: what was read is stored; call again with the same ``run_key`` after so many seconds.
@@ -70,10 +76,11 @@ def extract(
     task = Task(client, storage, dataset, job, run, owner_of(run_key), attempt)
     storage.probe(f"_staging/{job.resource.name}/{task.owner}", *map(dataset.folder, job.output_layout().schemas))
     meter = Meter(client, clock, clock.monotonic(), on_progress)
+    if verified:
+        check_verifiable(job)
+    read = partial(_read, task, meter, most_chains, pause, verified=verified)
     try:
-        if sweep_every is None:
-            return _read(task, meter, most_chains, pause)
-        return _sweep_and_read(task, meter, sweep_every, most_chains, pause)
+        return read() if sweep_every is None else _sweep_and_read(task, meter, sweep_every, read, verified=verified)
     except AccessDenied as error:
         raise _unavailable(task, error) from None
 
@@ -97,16 +104,18 @@ def _unavailable(task: Task, error: AccessDenied) -> AccessDenied:
     return error
 
 
-def _sweep_and_read(task: Task, meter: Meter, every: timedelta, most_chains: int, pause: PausePolicy | None) -> Summary:
+def _sweep_and_read(
+    task: Task, meter: Meter, every: timedelta, read: Callable[[], Summary], *, verified: bool
+) -> Summary:
     check_sweepable(task.job)
     found, aborted = None, None
     try:
-        found = sweep(task) if sweep_due(task, every) else None
+        found = sweep(task, lists_all=verified) if sweep_due(task, every) else None
     except SweepAborted as error:
         # What the window holds is not held up by that; the task fails when it is committed.
         aborted = error
     try:
-        summary = _read(task, meter, most_chains, pause)
+        summary = read()
     except NothingToRead:
         if aborted:
             raise aborted from None
@@ -124,11 +133,12 @@ def _sweep_and_read(task: Task, meter: Meter, every: timedelta, most_chains: int
 _NOTHING = Found({}, Counter(), None, frozenset())
 
 
-def _read(task: Task, meter: Meter, most_chains: int, pause: PausePolicy | None) -> Summary:
+def _read(task: Task, meter: Meter, most_chains: int, pause: PausePolicy | None, *, verified: bool) -> Summary:
     effort = Attempt.begin(task, meter)
     found = effort.read(most_chains, pause)
     loading = effort.plan.loading
     loading.settle(effort.plan.resource, effort.plan.child)
+    proof = verify(effort, found.files).as_json() if verified else {}
     for (path, reason), count in sorted(found.set_aside.items()):
         log.warning("%s.%s: %d value(s) set aside: %s", task.job.resource.name, path, count, reason)
     rows = sum(file.rows for file in found.files[MAIN])
@@ -149,6 +159,7 @@ def _read(task: Task, meter: Meter, most_chains: int, pause: PausePolicy | None)
     document = task.dataset.publish(_commit(effort, found, fields))
     return replace(
         _summary(task, document, found, drift, seconds=meter.seconds()),
+        verified=proof,
         is_unchanged=is_unchanged,
         relations_refused=loading.refused,
         relations_missing=tuple(loading.missing),

@@ -24,6 +24,7 @@ class Summary:
     :param relations_refused: relations that the account does not load; their columns and tables keep what was known.
     :param relations_missing: relations that no record showed, though they were asked for.
     :param swept: records found ``deleted``, ``archived_unseen`` and ``added_unseen``; empty if nobody looked.
+    :param verified: keys ``read``, ``deleted`` and ``missed``, as :class:`..extract.verify.Verified`; empty if nobody asked.
     :param is_unchanged: nothing had changed: no rows were written, and a task is skipped unless told otherwise.
     :param schema: names the files' schema; equal for files that can be united.
     :param commit: the commit's id; the manifest says which files are its own.
@@ -52,6 +53,7 @@ class Summary:
     drift: Mapping[str, Any] = field(default_factory=dict)
     tables: Mapping[str, int] = field(default_factory=dict)
     swept: Mapping[str, int] = field(default_factory=dict)
+    verified: Mapping[str, int] = field(default_factory=dict)
     is_unchanged: bool = False
     relations_refused: tuple[str, ...] = ()
     relations_missing: tuple[str, ...] = ()
@@ -86,6 +88,7 @@ class Summary:
             "swept": dict(self.swept),
             "relations_refused": list(self.relations_refused),
             "relations_missing": list(self.relations_missing),
+            "verified": dict(self.verified),
         }
 
     def as_event(self) -> dict[str, Any]:
@@ -96,7 +99,7 @@ class Summary:
             "manifest", "commit",
         )  # fmt: skip
         # As texts: Airflow 2 puts the values of an event into a set.
-        lists = ("tables", "drift", "swept", "relations_refused", "relations_missing")
+        lists = ("tables", "drift", "swept", "verified", "relations_refused", "relations_missing")
         nested = {name: json.dumps(facts[name]) for name in lists if facts[name]}
         return (
             {name: facts[name] for name in kept}

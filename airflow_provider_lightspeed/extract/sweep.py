@@ -105,12 +105,13 @@ def check_sweepable(job: Job) -> None:
         raise InvalidArgument(msg, field="detect_deletes", found=True, allowed=(False,))
 
 
-def sweep(task: Task) -> tuple[Swept, Json]:
+def sweep(task: Task, *, lists_all: bool = False) -> tuple[Swept, Json]:
     """Compare, confirm and commit; return what was found, and the commit's document.
 
+    :param lists_all: read all keys; by default ranges of them are counted, where that is cheaper.
     :raises SweepAborted: more is missing than is plausible; nothing was committed.
     """
-    effort = _Sweep(task)
+    effort = _Sweep(task, lists_all=lists_all)
     swept = effort.find()
     document = effort.commit(swept)
     log.info(
@@ -121,8 +122,9 @@ def sweep(task: Task) -> tuple[Swept, Json]:
 
 
 class _Sweep:
-    def __init__(self, task: Task) -> None:
+    def __init__(self, task: Task, *, lists_all: bool) -> None:
         self._task = task
+        self._lists_all = lists_all
         self._job = task.job
         resource, shape = task.job.resource, task.job.output_layout().shape
         names = {column.source: column.name for column in shape.columns if not column.is_hashed}
@@ -147,8 +149,8 @@ class _Sweep:
         """Compare what is known with what is listed."""
         known = self._known()
         found = self._difference(known.keys, "true")
-        self._check(found.gone, known)
         gone = np.setdiff1d(found.gone, self._present(found.gone))
+        self._check(gone, known)
         unseen, wiped = self._archived_unseen(known)
         changed = np.intersect1d(np.setdiff1d(np.union1d(unseen, wiped), gone), known.keys)
         added = np.setdiff1d(found.new, known.keys)
@@ -219,7 +221,7 @@ class _Sweep:
             filters = {plan.key or "": key_range(low, high)}
             return client.count(plan.resource.path, filters=filters, archived=plan.archived)
 
-        if plan.key is not None and len(plan.variants) == 1:
+        if plan.key is not None and len(plan.variants) == 1 and not self._lists_all:
             return difference(known, count, listed)
         live = listed(BEGINNING, int(known[-1])) if len(known) else known
         return Difference(np.setdiff1d(known, live), np.setdiff1d(live, known))

@@ -50,43 +50,46 @@ START_UP_RANGE = (2.0, 120.0)
 class LightspeedToParquetOperator(BaseOperator):
     """Extracts a resource of the Lightspeed Retail (R-Series) API to ``{path}/{resource}/*.parquet``.
 
-        :param resource: the API's own name, such as ``Sale`` or ``ItemShop``; see ``airflow lightspeed resources``.
-        :param path: folder or URL of the dataset: anything that ``ObjectStoragePath`` knows, ``s3://conn_id@bucket/key``
-            included. ``~`` is the home folder of the worker's user. Which paths are refused: docs/reading.md.
-        :param lightspeed_conn_id: the connection.
-        :param relations: relations to load, as nested columns, such as ``["SaleLines.Item"]``. Here, and wherever a list of names
-            is taken, a text is one name, names with commas between them, or a list in JSON.
-        :param filters: field to value or condition, such as ``{"completed": True, "total": ">,100"}``.
-        :param mode: ``incremental`` reads what changed in the run's window, ``full`` everything.
-        :param window_start: explicit start (ISO 8601 with offset, or an aware datetime); default see docs/windows.md.
-        :param window_end: explicit, exclusive end.
-        :param relation_layout: ``nested``: relations are nested columns; ``tables``: each is a dataset of its own,
-            ``{path}/{resource}.{relation}``, committed together with the resource's.
-        :param columns: top-level columns to keep; default all.
-        :param exclude_columns: columns that are left out, nested ones dotted (``Contact.Phones``): personal data that is not needed.
-        :param hash_columns: columns whose values are replaced by salted hashes before anything is written; needs
-            ``[lightspeed] hash_salt``.
-        :param column_naming: ``source``: the API's names (``saleID``); ``snake_case`` (``sale_id``). Arguments always use the
-            API's.
-        :param schema_drift: what becomes of fields that the catalog does not know: ``evolve`` keeps them in ``_extra``,
-            ``discard`` drops them, ``freeze`` fails the task, also when a field vanishes or changes its type. All three log
-            them and name them in the asset event.
-        :param on_missing_relation: what becomes of a relation that the account refuses, or that no record shows: ``warn`` goes
-            on without it, ``fail`` fails the task. Either names it; what earlier runs knew of it stays (docs/live.md).
-        :param on_unavailable: what becomes of a resource that the account may not read (403): ``fail`` fails the task,
-            ``skip`` skips it with the reason. A resource that an earlier run could read always fails.
-        :param detect_deletes: look for deleted records, and for archived ones that no window shows, and write tombstones to
-            ``{path}/{resource}.tombstones``.
-        :param detect_deletes_every: how long after the last time; default seven days.
-        :param skip_when_empty: end the task as skipped when nothing had changed, and raise no asset event: the watermark moves
-            all the same. With False such a task succeeds with zero rows. Reads of everything are never skipped.
-        :param max_parallel_requests: requests at a time at most; as many are used as the account's rate limit has room for.
-        :param deferrable: give the worker slot back while the rate limit's bucket drains, and go on when it has room; needs
-            a triggerer. Default: ``[operators] default_deferrable``.
-        :returns: (XCom) ``resource, rows, files, bytes, drips, requests, seconds, window_start, window_end, watermark,
-            manifest, commit, schema, account_id, set_aside, drift, tables, swept, relations_refused, relations_missing``; docs/lineage.md says what
-            the asset events, OpenLineage and the links hold.
-        :raises AirflowFailException: retrying cannot help: a wrong argument, or the grant needs a person.
+    :param resource: the API's own name, such as ``Sale`` or ``ItemShop``; see ``airflow lightspeed resources``.
+    :param path: folder or URL of the dataset: anything that ``ObjectStoragePath`` knows, ``s3://conn_id@bucket/key``
+        included. ``~`` is the home folder of the worker's user. Which paths are refused: docs/reading.md.
+    :param lightspeed_conn_id: the connection.
+    :param relations: relations to load, as nested columns, such as ``["SaleLines.Item"]``. Here, and wherever a list of names
+        is taken, a text is one name, names with commas between them, or a list in JSON.
+    :param filters: field to value or condition, such as ``{"completed": True, "total": ">,100"}``.
+    :param mode: ``incremental`` reads what changed in the run's window, ``full`` everything.
+    :param window_start: explicit start (ISO 8601 with offset, or an aware datetime); default see docs/windows.md.
+    :param window_end: explicit, exclusive end.
+    :param relation_layout: ``nested``: relations are nested columns; ``tables``: each is a dataset of its own,
+        ``{path}/{resource}.{relation}``, committed together with the resource's.
+    :param columns: top-level columns to keep; default all.
+    :param exclude_columns: columns that are left out, nested ones dotted (``Contact.Phones``): personal data that is not needed.
+    :param hash_columns: columns whose values are replaced by salted hashes before anything is written; needs
+        ``[lightspeed] hash_salt``.
+    :param column_naming: ``source``: the API's names (``saleID``); ``snake_case`` (``sale_id``). Arguments always use the
+        API's.
+    :param schema_drift: what becomes of fields that the catalog does not know: ``evolve`` keeps them in ``_extra``,
+        ``discard`` drops them, ``freeze`` fails the task, also when a field vanishes or changes its type. All three log
+        them and name them in the asset event.
+    :param on_missing_relation: what becomes of a relation that the account refuses, or that no record shows: ``warn`` goes
+        on without it, ``fail`` fails the task. Either names it; what earlier runs knew of it stays (docs/live.md).
+    :param on_unavailable: what becomes of a resource that the account may not read (403): ``fail`` fails the task,
+        ``skip`` skips it with the reason. A resource that an earlier run could read always fails.
+    :param detect_deletes: look for deleted records, and for archived ones that no window shows, and write tombstones to
+        ``{path}/{resource}.tombstones``.
+    :param detect_deletes_every: how long after the last time; default seven days.
+    :param verify: hold what was read against the account before it is committed: the count, and every key missing in
+        between, asked for once more. A record that was missed fails the task. Costs a unit for each 100 missing keys, and
+        ten for the count; docs/verify.md.
+    :param skip_when_empty: end the task as skipped when nothing had changed, and raise no asset event: the watermark moves
+        all the same. With False such a task succeeds with zero rows. Reads of everything are never skipped.
+    :param max_parallel_requests: requests at a time at most; as many are used as the account's rate limit has room for.
+    :param deferrable: give the worker slot back while the rate limit's bucket drains, and go on when it has room; needs
+        a triggerer. Default: ``[operators] default_deferrable``.
+    :returns: (XCom) ``resource, rows, files, bytes, drips, requests, seconds, window_start, window_end, watermark,
+        manifest, commit, schema, account_id, set_aside, drift, tables, swept, verified, relations_refused,
+        relations_missing``; docs/lineage.md says what the asset events, OpenLineage and the links hold.
+    :raises AirflowFailException: retrying cannot help: a wrong argument, or the grant needs a person.
     :raises AirflowSkipException: everything up to now has been read, nothing had changed, or the resource is unavailable
         and may be skipped.
     """
@@ -126,6 +129,7 @@ class LightspeedToParquetOperator(BaseOperator):
         on_unavailable: str = "fail",
         detect_deletes: bool = False,
         detect_deletes_every: timedelta = timedelta(days=7),
+        verify: bool = False,
         skip_when_empty: bool = True,
         max_parallel_requests: int = 8,
         deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
@@ -150,6 +154,7 @@ class LightspeedToParquetOperator(BaseOperator):
         self.on_unavailable = on_unavailable
         self.detect_deletes = detect_deletes
         self.detect_deletes_every = detect_deletes_every
+        self.verify = verify
         self.skip_when_empty = skip_when_empty
         self.max_parallel_requests = max_parallel_requests
         self.deferrable = deferrable
@@ -269,6 +274,7 @@ class LightspeedToParquetOperator(BaseOperator):
             most_chains=self.max_parallel_requests,
             pause=pause,
             sweep_every=self.detect_deletes_every if self.detect_deletes else None,
+            verified=self.verify,
         )
         return Outcome(job, client.url(job.resource.path), Location.of(target, job.resource.name), summary)
 

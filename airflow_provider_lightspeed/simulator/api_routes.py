@@ -165,13 +165,13 @@ def target(request: Request) -> str:
 
 
 def _params(query: Mapping[str, str], fault: Fault | None) -> dict[str, str]:
-    """Return the query, without the filters that a fault makes the server overlook."""
+    """Return the query, without the filters that a fault makes the server overlook; ``archived`` too, if the fault names it."""
     if fault is None or fault.action is not Action.IGNORE_FILTER:
         return dict(query)
     return {
         name: value
         for name, value in query.items()
-        if name in _NOT_FILTERS or (fault.fields and name not in fault.fields)
+        if name not in fault.fields and (fault.fields or name in _NOT_FILTERS)
     }
 
 

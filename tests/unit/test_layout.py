@@ -30,6 +30,7 @@ TESTED_ELSEWHERE: Final = {
     "extract/reader.py": "contract/test_reads_survive_faults.py",
     "extract/run.py": "contract/test_extract_equals_truth.py",
     "extract/sweep.py": "contract/test_sweeps.py",
+    "extract/verify.py": "contract/test_verify.py",
     "operators/openlineage.py": "integration/operators/test_openlineage.py",
     "plugin/auth.py": "integration/plugin/test_every_route.py",
     "plugin/pages.py": "integration/plugin/test_pages.py",
