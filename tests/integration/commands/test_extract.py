@@ -18,6 +18,7 @@ from airflow_provider_lightspeed.commands import progress as shown
 from airflow_provider_lightspeed.extract.summary import Progress
 from airflow_provider_lightspeed.simulator.testing import SimulatorProcess
 from tests.support.commands import airflow_main
+from tests.support.limits import little_room
 
 Connect = Callable[..., str]
 Capture = pytest.CaptureFixture[str]
@@ -107,6 +108,9 @@ def test_nothing_to_read_is_no_error_and_says_so(
         (["--relations", "SaleLine"], "Did you mean 'SaleLines'"),
         (["--conn-id", "nobody"], "there is no connection 'nobody'"),
         (["--to", "nowhere://bucket"], "--to: cannot open 'nowhere://bucket'"),
+        (["--to", " "], "--to: ' ' is empty"),
+        (["--to", "s3://bucket//x"], "--to: 's3://bucket//x' has two slashes in a row"),
+        (["--relations", '["SaleLine"]'], "Did you mean 'SaleLines'"),
     ],
 )
 def test_wrong_argument_is_named_in_one_line(
@@ -120,6 +124,19 @@ def test_wrong_argument_is_named_in_one_line(
     assert text.startswith("error: ")
     assert message in text
     assert "\n" not in text
+
+
+def test_full_disk_is_one_line_and_leaves_no_file_behind(connection: Connect, tmp_path: Path) -> None:
+    """The operating system's own words stand in it."""
+    connection()
+    main(["extract", "Shop", "--to", str(tmp_path / "before")])  # the token is fresh: the database is written no more
+    with little_room(9_000), pytest.raises(SystemExit) as ended:
+        main(["extract", "Sale", "--to", str(tmp_path / "full"), "--relations", "SaleLines"])
+    text = str(ended.value.code)
+    assert text.startswith("error: path: cannot write")
+    assert "File too large" in text
+    assert "\n" not in text
+    assert not [path for path in (tmp_path / "full").rglob("*") if path.is_file()]
 
 
 def test_resource_read_as_a_whole_takes_no_window(tmp_path: Path) -> None:
