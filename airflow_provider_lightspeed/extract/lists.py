@@ -59,7 +59,7 @@ def list_pages(
             raise _denied(client, plan.resource, error) from None
         except (RequestRefused, ServerFault) as error:
             if not reader.heed(error):
-                raise
+                raise _placed(error, plan.key, after) from None
         else:
             return
 
@@ -196,6 +196,13 @@ class _ListReader:
                     raise not_applied(plan.resource.name, name, repr(str(asked)), f"{name} {key}", key)
                 found[key] = record
         return found
+
+
+def _placed(error: LightspeedError, key: str | None, after: int) -> LightspeedError:
+    """Return the error with the key behind which the pages were asked for, since their number counts from there."""
+    if key is None or after == BEGINNING:
+        return error
+    return type(error)(f"{error.message}; counted from behind {key} {after}", **error.fields)
 
 
 def _denied(client: RSeriesClient, resource: Resource, error: AccessDenied) -> AccessDenied:
