@@ -19,6 +19,7 @@ from airflow_provider_lightspeed.simulator.testing import SimulatorProcess
 from bench.halves import measured
 from bench.limits import limits
 from bench.memory import memory
+from bench.night import night
 from bench.pace import pace
 from bench.rivals.compare import compare
 
@@ -77,6 +78,7 @@ SCENARIOS: Final[dict[str, Callable[..., dict[str, Any]]]] = {
     "limits": limits,
     "pace": pace,
     "memory": memory,
+    "night": night,
     "rivals": compare,
 }
 
