@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import argparse
-import importlib.metadata
 import json
 import sys
 import tempfile
 import time
-import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 from soak import kills, load
+from soak.parts import AIRFLOW, Report, failures, run_parts
 from soak.report import SHORT, WHOLE, Size
+from tools.deployment import deployed
 
 Scenario = Callable[[Size, Path], dict[str, Any]]
 
@@ -29,38 +30,45 @@ def scenarios() -> dict[str, Scenario]:
     return found
 
 
-AIRFLOW: Final = importlib.metadata.version("apache-airflow")
+def short_scenarios() -> dict[str, Scenario]:
+    """Return the same rules with one deployment each for all that can share it; ``tests/contract`` has the busy weeks."""
+    found: dict[str, Scenario] = {"one database": on_one_database}
+    if AIRFLOW.startswith("3."):
+        from soak import whole
+
+        found["one stack"] = whole.on_one_stack
+    return found
 
 
-def failures(report: Any, path: str = "") -> Iterator[str]:
-    """Yield where the report says that something is not ok."""
-    if isinstance(report, dict):
-        if report.get("ok") is False:
-            yield path
-        for name, part in report.items():
-            yield from failures(part, f"{path} / {name}".strip(" /"))
+def on_one_database(size: Size, folder: Path) -> Report:
+    """Storm, bad days and kills side by side: each part has a simulator and a connection of its own."""
+    kind = size.databases[-1]
+    with deployed(kind, folder) as deployment:
+        parts = {
+            **load.storm_parts(size, kind, deployment),
+            **load.bad_day_parts(size, deployment),
+            **kills.kill_parts(size, deployment),
+        }
+        return run_parts(parts, side_by_side=True)
 
 
 def main() -> int:
     """Run."""
     parser = argparse.ArgumentParser(prog="python -m soak", description=__doc__)
-    parser.add_argument("--short", action="store_true", help="a few minutes of everything")
-    parser.add_argument("--only", action="append", choices=list(scenarios()), help="one scenario; may be repeated")
+    parser.add_argument("--short", action="store_true", help="a few minutes, side by side")
+    names = [*scenarios(), *short_scenarios()]
+    parser.add_argument("--only", action="append", choices=names, help="one scenario; may be repeated")
     arguments = parser.parse_args()
-    size = SHORT if arguments.short else WHOLE
-    report: dict[str, Any] = {"airflow": AIRFLOW}
-    for name, run in scenarios().items():
-        if arguments.only and name not in arguments.only:
-            continue
-        print(f"{name} ...", file=sys.stderr, flush=True)
-        began = time.monotonic()
-        with tempfile.TemporaryDirectory(prefix="soak-") as folder:
-            try:
-                report[name] = run(size, Path(folder)) | {"took_s": round(time.monotonic() - began)}
-            except Exception as error:  # noqa: BLE001 - the other figures are not lost
-                traceback.print_exc()
-                report[name] = {"ok": False, "error": f"{type(error).__name__}: {error}"[:300]}
-    print(json.dumps(report, indent=2))
+    size, chosen = (SHORT, short_scenarios()) if arguments.short else (WHOLE, scenarios())
+    began = time.monotonic()
+    with tempfile.TemporaryDirectory(prefix="soak-") as folder:
+        parts = {
+            name: partial(run, size, Path(folder) / str(number))
+            for number, (name, run) in enumerate(chosen.items())
+            if not arguments.only or name in arguments.only
+        }
+        report = run_parts(parts, side_by_side=arguments.short)
+    print(json.dumps({"airflow": AIRFLOW, **report, "took_s": round(time.monotonic() - began)}, indent=2))
     missed = list(failures(report))
     for path in missed:
         print(f"not as promised: {path}", file=sys.stderr)

@@ -1,6 +1,6 @@
 """One worker process of a crowd: several tasks, as threads with a hook each, read the API until the time is over.
 
-Its clock may be wrong: ``SOAK_SKEW`` seconds are added to everything that this package takes for the time of day.
+Its clock may be wrong, see :mod:`tools.skewed_clock`.
 """
 
 from __future__ import annotations
@@ -11,10 +11,9 @@ import sys
 import threading
 import time
 from collections import Counter
-from datetime import timedelta
 
-from airflow_provider_lightspeed.clock import SystemClock
 from airflow_provider_lightspeed.exceptions import LightspeedError
+from tools.skewed_clock import skew_the_clock
 
 #: Seconds between two requests of a task.
 PACE = 0.5
@@ -23,18 +22,11 @@ PACE = 0.5
 GRACE = 30.0
 
 
-def bend_the_clock() -> None:
-    """Shift the time of day that the package reads in this process."""
-    skew = timedelta(seconds=float(os.environ.get("SOAK_SKEW", "0")))
-    true = SystemClock.now
-    SystemClock.now = lambda self: true(self) + skew  # type: ignore[method-assign]
-
-
-def work(seconds: float) -> int:
-    """Read the API for so long; return how many requests there were."""
+def work(seconds: float, conn_id: str = "lightspeed_default") -> int:
+    """Read the API for this time; return the number of requests."""
     from airflow_provider_lightspeed.hooks.lightspeed import LightspeedHook
 
-    hook, done, end = LightspeedHook(), 0, time.monotonic() + seconds
+    hook, done, end = LightspeedHook(conn_id), 0, time.monotonic() + seconds
     while time.monotonic() < end:
         hook.count("Shop")
         done += 1
@@ -42,21 +34,20 @@ def work(seconds: float) -> int:
     return done
 
 
-def main(seconds: float, threads: int) -> None:
+def main(conn_id: str, seconds: float, threads: int) -> None:
     """Run the tasks and print what became of them."""
-    from airflow_provider_lightspeed.hooks.lightspeed import LightspeedHook
     from airflow_provider_lightspeed.tokens.store import peek
 
-    bend_the_clock()
+    skew_the_clock()
     # Imports and the first look at the database take seconds with many processes at once: all of that is before the start.
-    peek(LightspeedHook.default_conn_name)
+    peek(conn_id)
     print("ready", flush=True)
     sys.stdin.readline()
     ended, counting = Counter[str](), threading.Lock()
 
     def task() -> None:
         try:
-            done = work(seconds)
+            done = work(seconds, conn_id)
         except LightspeedError as error:
             with counting:
                 ended[type(error).__name__] += 1
@@ -76,4 +67,4 @@ def main(seconds: float, threads: int) -> None:
 
 
 if __name__ == "__main__":
-    main(float(sys.argv[1]), int(sys.argv[2]))
+    main(sys.argv[1], float(sys.argv[2]), int(sys.argv[3]))

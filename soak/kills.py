@@ -1,7 +1,7 @@
 """Processes that refresh, killed at random with ``kill -9``: afterwards the grant must still work.
 
 Each process does what an API server, a 2.11 task and the CLI do: reads the ledger, refreshes what is stale through the
-locked refresh, and uses the token. One parent per run imports Airflow once and forks them, so that hundreds of kills
+locked refresh, and uses the token. They are forked from a process that has imported Airflow, so that hundreds of kills
 take minutes.
 """
 
@@ -12,16 +12,17 @@ import os
 import random
 import select
 import signal
-import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
 from airflow_provider_lightspeed.simulator.testing import SimulatorProcess
 from soak.load import SHOP
+from soak.parts import Parts, Report, conn_id_of, run_parts
 from soak.report import Size, percentile
-from tools.deployment import deployed
+from tools.deployment import Deployment, deployed
 
 #: Rotation profiles of the server, and whether a lost answer can be repeated under them.
 PROFILES: Final[dict[str, tuple[dict[str, str], bool]]] = {
@@ -32,44 +33,40 @@ PROFILES: Final[dict[str, tuple[dict[str, str], bool]]] = {
     "immediate": ({"rotation": "immediate", "siblings": "live"}, False),
     "immediate, reuse kills the family": ({"rotation": "immediate", "siblings": "reuse-kills"}, False),
 }
-PROCESSES: Final = 6
-CONN: Final = "lightspeed_default"
 
 
-def kills(size: Size, folder: Path) -> dict[str, Any]:
+def kills(size: Size, folder: Path) -> Report:
     """Kill processes under each profile; where a profile makes it possible, no grant may be lost."""
-    report: dict[str, Any] = {}
     with deployed(size.databases[-1], folder) as deployment:
-        for name, (options, possible) in PROFILES.items():
-            with SimulatorProcess(
-                **SHOP, token_life=1, latency_ms=5, refreshes_per_minute=1_000_000, **options
-            ) as simulator:
-                simulator.faults({"action": "slow", "path": "/oauth/token", "seconds": 0.02, "count": None})
-                deployment.connect(simulator)
-                done = subprocess.run(
-                    [sys.executable, "-m", "soak.kills", str(size.kills), simulator.base_url],
-                    env=deployment.environment,
-                    capture_output=True,
-                    text=True,
-                    check=False,
-                )
-                assert done.returncode == 0, done.stderr[-3000:]
-                found = json.loads(done.stdout.splitlines()[-1])
-                found["refreshes"] = int(simulator.counters().get("refreshes", 0))
-                report[name] = found | {"ok": found["lost_grants"] == 0 if possible else True}
-            deployment.forget()
-    return report
+        return run_parts(kill_parts(size, deployment), side_by_side=False)
 
 
-def _source(exchange: Any = None) -> Any:
+def kill_parts(size: Size, deployment: Deployment) -> Parts:
+    """Return the kills of each profile."""
+    return {name: partial(_kills, name, size, deployment) for name in PROFILES}
+
+
+def _kills(name: str, size: Size, deployment: Deployment) -> Report:
+    options, possible = PROFILES[name]
+    with SimulatorProcess(**SHOP, token_life=1, latency_ms=5, refreshes_per_minute=1_000_000, **options) as simulator:
+        simulator.faults({"action": "slow", "path": "/oauth/token", "seconds": 0.02, "count": None})
+        deployment.connect(simulator, conn_id_of(name))
+        count, processes = str(size.kills), str(size.refreshers)
+        printed = deployment.run("-m", "soak.kills", conn_id_of(name), simulator.base_url, count, processes)
+        found: Report = json.loads(printed.splitlines()[-1])
+        found["refreshes"] = int(simulator.counters().get("refreshes", 0))
+    return found | {"ok": found["lost_grants"] == 0 if possible else True}
+
+
+def _source(conn_id: str, exchange: Any = None) -> Any:
     from airflow_provider_lightspeed.tokens.refresh import Refresher
     from airflow_provider_lightspeed.tokens.source import DatabaseDesk, LedgerTokenSource
 
-    desk = DatabaseDesk(CONN, refresher=Refresher(exchange, attempts_per_minute=1_000_000))
+    desk = DatabaseDesk(conn_id, refresher=Refresher(exchange, attempts_per_minute=1_000_000))
     return LedgerTokenSource(desk, mask=lambda _: None, patience=60)
 
 
-def _child(report: int, host: str) -> None:
+def _child(report: int, conn_id: str, host: str) -> None:
     """Refresh and use the token for ever; report each grant sent, each window's width, and that the grant is lost."""
     from airflow_provider_lightspeed.client.transport import Request, RequestsTransport
     from airflow_provider_lightspeed.exceptions import LightspeedError
@@ -87,7 +84,7 @@ def _child(report: int, host: str) -> None:
     while True:
         try:
             answered[0] = 0.0
-            token = _source(watched).token()
+            token = _source(conn_id, watched).token()
             if answered[0]:
                 os.write(report, f"window {time.monotonic() - answered[0]:.6f}\n".encode())
             headers = {"Authorization": f"Bearer {token.access_token.reveal()}"}
@@ -104,11 +101,11 @@ def _drop_connections(*, close: bool) -> None:
     settings.engine.dispose(close=close)
 
 
-def _fork(report: int, host: str) -> int:
+def _fork(report: int, conn_id: str, host: str) -> int:
     pid = os.fork()
     if pid == 0:
         try:
-            _child(report, host)
+            _child(report, conn_id, host)
         finally:
             os._exit(1)
     return pid
@@ -135,7 +132,7 @@ class _Reports:
         return kind, value
 
 
-def _reseed(base_url: str) -> None:
+def _reseed(conn_id: str, base_url: str) -> None:
     """A person reconnects: a new grant's refresh token goes into the connection."""
     import requests
     from airflow.models.connection import Connection
@@ -144,25 +141,25 @@ def _reseed(base_url: str) -> None:
 
     seed = requests.post(f"{base_url}/_sim/grants", json={}, timeout=30).json()["refresh_token"]
     session = new_session()
-    row = session.query(Connection).filter(Connection.conn_id == CONN).one()
+    row = session.query(Connection).filter(Connection.conn_id == conn_id).one()
     row.set_extra(json.dumps({**json.loads(row.extra), "refresh_token": seed}))
     session.commit()
     session.close()
 
 
-def main(count: int, base_url: str) -> None:
-    """Kill so many processes while they refresh, then see whether a fresh one gets a token; print the figures."""
-    _source().token()  # everything is imported once, before the forks
+def main(conn_id: str, base_url: str, count: int, processes: int) -> None:
+    """Kill ``count`` processes while they refresh, then see whether a fresh one gets a token; print the figures."""
+    _source(conn_id).token()  # everything is imported once, before the forks
     _drop_connections(close=True)
     chance = random.Random(count)  # noqa: S311 - when to kill is no secret
     reports = _Reports()
-    running = [_fork(reports.writing, base_url) for _ in range(PROCESSES)]
+    running = [_fork(reports.writing, conn_id, base_url) for _ in range(processes)]
     killed = lost = 0
     while killed < count:
         kind, value = reports.next()
         if kind == "error" and value == "ReconnectRequired":
             lost += 1
-            _reseed(base_url)
+            _reseed(conn_id, base_url)
             while reports.next()[0] != "window":  # until the new grant is in use
                 pass
         if kind != "sent" or int(value) not in running:
@@ -172,19 +169,19 @@ def main(count: int, base_url: str) -> None:
         os.kill(victim, signal.SIGKILL)
         os.waitpid(victim, 0)
         killed += 1
-        running[running.index(victim)] = _fork(reports.writing, base_url)
+        running[running.index(victim)] = _fork(reports.writing, conn_id, base_url)
     for pid in running:
         os.kill(pid, signal.SIGKILL)
         os.waitpid(pid, 0)
-    print(json.dumps({"kills": count, "lost_grants": lost + (not _works()), **_widths(reports.windows)}))
+    print(json.dumps({"kills": count, "lost_grants": lost + (not _works(conn_id)), **_widths(reports.windows)}))
 
 
-def _works() -> bool:
+def _works(conn_id: str) -> bool:
     from airflow_provider_lightspeed.exceptions import LightspeedError
 
     time.sleep(1.1)  # the token is stale: it takes a grant
     try:
-        _source().token()
+        _source(conn_id).token()
     except LightspeedError:
         return False
     return True
@@ -201,4 +198,4 @@ def _widths(windows: list[float]) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]), sys.argv[2])
+    main(sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4]))

@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+#: A whole deployment: database, API server processes, seconds that the tasks' clocks are wrong.
+Shape = tuple[str, int, float]
+
 
 @dataclass(frozen=True, slots=True)
 class Size:
@@ -14,8 +17,10 @@ class Size:
     :param seconds: how long the crowd reads.
     :param bad_seconds: how long it tries on bad days.
     :param kills: per rotation profile.
+    :param refreshers: processes that refresh at the same time; one after another is killed.
+    :param server_kills: kills of an API server.
     :param skews: seconds that worker processes' clocks are wrong, half of them ahead and half behind.
-    :param shapes: whole deployments: database, API server processes, skew.
+    :param shapes: whole deployments.
     :param weeks: seeds of busy weeks.
     :param week_days: days that each of them has.
     """
@@ -27,10 +32,12 @@ class Size:
     bad_seconds: float = 120.0
     databases: tuple[str, ...] = ("sqlite", "mariadb", "postgres")
     kills: int = 300
+    refreshers: int = 6
+    server_kills: int = 6
     saves: int = 200
     waiters: int = 200
     skews: tuple[float, ...] = (0.0, 3600.0)
-    shapes: tuple[tuple[str, int, float], ...] = (
+    shapes: tuple[Shape, ...] = (
         ("sqlite", 1, 0.0),
         ("postgres", 1, 0.0),
         ("postgres", 4, 0.0),
@@ -48,12 +55,12 @@ SHORT = Size(
     bad_seconds=15.0,
     databases=("postgres",),
     kills=5,
-    saves=20,
+    refreshers=3,
+    server_kills=1,
+    saves=10,
     waiters=50,
     skews=(3600.0,),
     shapes=(("postgres", 2, 3600.0),),
-    weeks=2,
-    week_days=1.0,
 )
 
 

@@ -6,29 +6,34 @@ import asyncio
 import json
 import os
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
 from airflow_provider_lightspeed.redact import Secret
 from airflow_provider_lightspeed.simulator.testing import SimulatorProcess
 from soak.load import SHOP, judge_grants
-from soak.report import Size, percentile
+from soak.parts import Report, run_parts
+from soak.report import Shape, Size, percentile
 from tools.airflow_stack import AirflowStack
-from tools.databases import DATABASES
+from tools.databases import migrated
+from tools.skewed_clock import SKEW
 
 DAGS: Final = Path(__file__).parent / "dags"
 CONN: Final = "lightspeed_default"
 
 
 @contextmanager
-def stack_of(folder: Path, database: str, *, api_servers: int = 1, **environment: str) -> Iterator[AirflowStack]:
-    """Yield a running Airflow on a database of this kind."""
-    with DATABASES[database](folder / database) as reached:
-        environment |= dict(reached) | {"PYTHONPATH": os.pathsep.join(_paths(reached))}
-        config = {"core__parallelism": environment.pop("parallelism", "4"), "api__workers": str(api_servers)}
-        with AirflowStack(folder / "airflow", DAGS, config=config, environment=environment) as stack:
+def stack_of(folder: Path, shape: Shape, *, tasks: int, workers: int, seconds: float) -> Iterator[AirflowStack]:
+    """Yield a running Airflow of this shape; the numbers are of the DAG ``storm``."""
+    database, servers, skew = shape
+    storm = {"SOAK_TASKS": str(tasks), "SOAK_SECONDS": str(seconds), SKEW: str(skew)}
+    with migrated(database, folder / database) as reached:
+        environment = storm | reached | {"PYTHONPATH": os.pathsep.join(_paths(reached))}
+        config = {"core__parallelism": str(workers), "api__workers": str(servers)}
+        with AirflowStack(folder / "airflow", DAGS, config=config, environment=environment, is_migrated=True) as stack:
             yield stack
 
 
@@ -36,64 +41,83 @@ def _paths(reached: dict[str, str]) -> list[str]:
     return [path for path in (reached.get("PYTHONPATH"), str(Path(__file__).parents[1])) if path]
 
 
-def connect(stack: AirflowStack, simulator: SimulatorProcess) -> dict[str, Any]:
+def _stack_for_storm(size: Size, folder: Path, shape: Shape) -> AbstractContextManager[AirflowStack]:
+    seconds = size.seconds * size.workers / size.tasks
+    return stack_of(folder, shape, tasks=size.tasks, workers=size.workers, seconds=seconds)
+
+
+def connect(stack: AirflowStack, simulator: SimulatorProcess, conn_id: str = CONN) -> dict[str, Any]:
     """Add the connection as a person does, by the API; return its extra."""
     fields = simulator.connection(refresh_token=simulator.grant()["refresh_token"])
-    stack.api.add_connection(CONN, "lightspeed", **fields)
+    stack.api.add_connection(conn_id, "lightspeed", **fields)
     extra: dict[str, Any] = json.loads(fields["extra"])
     return extra
 
 
-def storms(size: Size, folder: Path) -> dict[str, Any]:
+def storms(size: Size, folder: Path) -> Report:
     """Mapped tasks under LocalExecutor, with one and with several API server processes, and with wrong clocks."""
-    report: dict[str, Any] = {}
-    seconds = size.seconds * size.workers / size.tasks
-    for database, servers, skew in size.shapes:
-        name = f"{database}, {servers} API servers, clocks {skew:.0f} s wrong"
-        environment = {
-            "SOAK_TASKS": str(size.tasks),
-            "SOAK_SECONDS": str(seconds),
-            "SOAK_SKEW": str(skew),
-            "parallelism": str(size.workers),
-        }
-        with (
-            SimulatorProcess(**SHOP, token_life=size.life) as simulator,
-            stack_of(folder / str(len(report)), database, api_servers=servers, **environment) as stack,
-        ):
-            connect(stack, simulator)
-            stack.api.wait_for_dag("storm")
-            run_id = stack.api.trigger("storm")
-            state = stack.api.wait_for_run("storm", run_id, timeout=size.seconds * 4 + 300)
-            states = [task["state"] for task in stack.api.task_instances("storm", run_id)]
-            found = judge_grants(simulator, size.life) | {"tasks": {each: states.count(each) for each in set(states)}}
-            found["ok"] &= state == "success" and states.count("success") == size.tasks
-            report[name] = found
+    report: Report = {}
+    for number, shape in enumerate(size.shapes):
+        with _stack_for_storm(size, folder / str(number), shape) as stack:
+            report |= run_parts(_storm_parts(size, shape, stack), side_by_side=False)
     return report
 
 
-def one_api_server(size: Size, folder: Path) -> dict[str, Any]:
+def one_api_server(size: Size, folder: Path) -> Report:
     """A hung grant with many waiters; form saves between slow grants; kills of the API server."""
-    with stack_of(folder, "postgres", SOAK_TASKS="1", SOAK_SECONDS="1") as stack:
-        return {
-            "waiters on a hung grant": _hung_grant(size, stack),
-            "form saves between slow grants": _saves(size, stack),
-            "API server killed": _killed_servers(max(2, size.kills // 50), stack),
-        }
+    with stack_of(folder, ("postgres", 1, 0.0), tasks=1, workers=4, seconds=1) as stack:
+        return run_parts(_api_server_parts(size, stack) | _kill_parts(size, stack), side_by_side=False)
 
 
-def _hung_grant(size: Size, stack: AirflowStack) -> dict[str, Any]:
+def on_one_stack(size: Size, folder: Path) -> Report:
+    """The same on the first shape, side by side; what ends the API server comes last."""
+    shape = size.shapes[0]
+    with _stack_for_storm(size, folder, shape) as stack:
+        report = run_parts(_storm_parts(size, shape, stack) | _api_server_parts(size, stack), side_by_side=True)
+        return report | run_parts(_kill_parts(size, stack), side_by_side=True)
+
+
+def _storm_parts(size: Size, shape: Shape, stack: AirflowStack) -> dict[str, Callable[[], Report]]:
+    database, servers, skew = shape
+    return {f"{database}, {servers} API servers, clocks {skew:.0f} s wrong": partial(_storm, size, stack)}
+
+
+def _api_server_parts(size: Size, stack: AirflowStack) -> dict[str, Callable[[], Report]]:
+    return {
+        "waiters on a hung grant": partial(_hung_grant, size, stack),
+        "form saves between slow grants": partial(_saves, size, stack),
+    }
+
+
+def _kill_parts(size: Size, stack: AirflowStack) -> dict[str, Callable[[], Report]]:
+    return {"API server killed": partial(_killed_servers, size.server_kills, stack)}
+
+
+def _storm(size: Size, stack: AirflowStack) -> Report:
+    with SimulatorProcess(**SHOP, token_life=size.life) as simulator:
+        connect(stack, simulator)
+        stack.api.wait_for_dag("storm")
+        run_id = stack.api.trigger("storm")
+        state = stack.api.wait_for_run("storm", run_id, timeout=size.seconds * 4 + 300)
+        states = [task["state"] for task in stack.api.task_instances("storm", run_id)]
+        found = judge_grants(simulator, size.life) | {"tasks": {each: states.count(each) for each in set(states)}}
+        found["ok"] &= state == "success" and states.count("success") == size.tasks
+        return found
+
+
+def _hung_grant(size: Size, stack: AirflowStack) -> Report:
+    conn_id = "hung"
     with SimulatorProcess(**SHOP) as simulator:
-        seen = Secret(connect(stack, simulator)["refresh_token"]).fingerprint()
+        seen = Secret(connect(stack, simulator, conn_id)["refresh_token"]).fingerprint()
         simulator.faults({"action": "hang", "path": "/oauth/token", "seconds": 60, "count": None})
-        quiet = asyncio.run(_latencies(stack, seen, waiters=0, seconds=8))
-        loud = asyncio.run(_latencies(stack, seen, waiters=size.waiters, seconds=9))
+        quiet = asyncio.run(_latencies(stack, conn_id, seen, waiters=0, seconds=8))
+        loud = asyncio.run(_latencies(stack, conn_id, seen, waiters=size.waiters, seconds=9))
         calls = len(simulator.audit("token")["requests"])
-        stack.api.call("DELETE", f"connections/{CONN}")
     p99 = {"p99_ms_without": round(percentile(quiet, 0.99) * 1000), "p99_ms_with": round(percentile(loud, 0.99) * 1000)}
     return {"waiters": size.waiters, "requests": len(loud), **p99, "token_calls": calls, "ok": 1 <= calls <= 4}
 
 
-async def _latencies(stack: AirflowStack, seen: str, *, waiters: int, seconds: float) -> list[float]:
+async def _latencies(stack: AirflowStack, conn_id: str, seen: str, *, waiters: int, seconds: float) -> list[float]:
     """Ask an endpoint that has nothing to do with us, while so many tasks wait for the same refresh."""
     import httpx
 
@@ -103,7 +127,7 @@ async def _latencies(stack: AirflowStack, seen: str, *, waiters: int, seconds: f
     async def wait(http: httpx.AsyncClient, number: int) -> None:
         await asyncio.sleep(number / max(1, waiters))
         while time.monotonic() < end:
-            reply = await http.post(f"{stack.url}/lightspeed/refresh/{CONN}", json={"seen": seen})
+            reply = await http.post(f"{stack.url}/lightspeed/refresh/{conn_id}", json={"seen": seen})
             await asyncio.sleep(reply.json()["retry_after"] * (1 + (number % 10) / 20))
 
     async def look(http: httpx.AsyncClient) -> None:
@@ -118,19 +142,20 @@ async def _latencies(stack: AirflowStack, seen: str, *, waiters: int, seconds: f
     return found
 
 
-def _saves(size: Size, stack: AirflowStack) -> dict[str, Any]:
+def _saves(size: Size, stack: AirflowStack) -> Report:
     """Save what the form showed before, during and after refreshes, which are slow and always due."""
     import threading
 
+    conn_id = "saved"
     with SimulatorProcess(**SHOP, token_life=1, refreshes_per_minute=1_000) as simulator:
-        extra = connect(stack, simulator)
+        extra = connect(stack, simulator, conn_id)
         simulator.faults({"action": "slow", "path": "/oauth/token", "seconds": 1.5, "count": None})
         over = threading.Event()
         asked: list[str] = []
 
         def ask() -> None:
             while not over.is_set():
-                asked.append(stack.refresh(CONN))
+                asked.append(stack.refresh(conn_id))
                 over.wait(0.2)
 
         asking = threading.Thread(target=ask)
@@ -139,20 +164,19 @@ def _saves(size: Size, stack: AirflowStack) -> dict[str, Any]:
             for number in range(size.saves):
                 # The form as it was opened first: with the first refresh token, which is spent long since.
                 body = {
-                    "connection_id": CONN,
+                    "connection_id": conn_id,
                     "conn_type": "lightspeed",
                     "extra": json.dumps(extra),
                     "port": number + 1,
                 }
-                stack.api.call("PATCH", f"connections/{CONN}", body, update_mask=["extra", "port"])
+                stack.api.call("PATCH", f"connections/{conn_id}", body, update_mask=["extra", "port"])
                 over.wait(0.3)
         finally:
             over.set()
             asking.join()
         time.sleep(61 if asked.count("unavailable") else 1.1)  # four a minute
-        last = stack.refresh(CONN)
+        last = stack.refresh(conn_id)
         counters = simulator.counters()
-        stack.api.call("DELETE", f"connections/{CONN}")
     return {
         "saves": size.saves,
         "refreshes": int(counters.get("refreshes", 0)),
@@ -162,17 +186,18 @@ def _saves(size: Size, stack: AirflowStack) -> dict[str, Any]:
     }
 
 
-def _killed_servers(count: int, stack: AirflowStack) -> dict[str, Any]:
+def _killed_servers(count: int, stack: AirflowStack) -> Report:
     """``kill -9`` the API server while it waits for a grant's answer; the next one goes on."""
     import threading
 
+    conn_id = "killed"
     with SimulatorProcess(**SHOP, token_life=1, refreshes_per_minute=1_000) as simulator:
-        connect(stack, simulator)
+        connect(stack, simulator, conn_id)
         outcomes = []
         for _ in range(count):
             simulator.faults({"action": "slow", "path": "/oauth/token", "seconds": 2.0})
             before = len(simulator.audit("token")["requests"])
-            asking = threading.Thread(target=lambda: outcomes.append(stack.refresh(CONN)))
+            asking = threading.Thread(target=lambda: outcomes.append(stack.refresh(conn_id)))
             asking.start()
             while asking.is_alive() and len(simulator.audit("token")["requests"]) == before:
                 time.sleep(0.05)
@@ -181,8 +206,7 @@ def _killed_servers(count: int, stack: AirflowStack) -> dict[str, Any]:
             stack.restart("api-server")
         simulator.clear_faults()
         deadline = time.monotonic() + 150
-        while (last := stack.refresh(CONN)) != "refreshed" and time.monotonic() < deadline:
+        while (last := stack.refresh(conn_id)) != "refreshed" and time.monotonic() < deadline:
             time.sleep(1)
         dead = int(simulator.counters().get("dead_refresh_tokens", 0))
-        stack.api.call("DELETE", f"connections/{CONN}")
     return {"kills": count, "last": last, "dead_attempts": dead, "ok": last == "refreshed" and dead == 0}

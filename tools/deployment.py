@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
-import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import cached_property
 from pathlib import Path
+from types import TracebackType
 from typing import Any, Final, Self
 
 from tools.databases import migrated
+from tools.fork_server import ForkedProcess, ForkServer
 
 ROOT: Final = Path(__file__).parents[1]
 STORED: Final = """
@@ -20,12 +21,20 @@ from airflow.models.connection import Connection
 from airflow_provider_lightspeed.compat import new_session
 print(json.dumps({row.conn_id: json.loads(row.extra or "{}") for row in new_session().query(Connection)}))
 """
+ADDED: Final = """
+import json, sys
+from airflow.models.connection import Connection
+from airflow_provider_lightspeed.compat import new_session
+session = new_session()
+session.add(Connection(conn_id=sys.argv[1], **json.loads(sys.argv[2])))
+session.commit()
+"""
 
 
 class Deployment:
-    """An Airflow home with a migrated database; starts processes in its environment.
+    """An Airflow home and its database; starts processes in its environment. A context manager.
 
-    :param environment: how the database is reached.
+    :param environment: how the database is reached, which has Airflow's tables.
     :param config: further settings, ``section__key`` to value.
     """
 
@@ -44,51 +53,46 @@ class Deployment:
         self.environment = {**kept, "PYTHONPATH": str(ROOT), **ours, **environment, "AIRFLOW_HOME": str(home)}
         home.mkdir(parents=True, exist_ok=True)
 
-    def migrate(self) -> Self:
-        """Create the tables."""
-        self.run("-m", "airflow", "db", "migrate")
+    @cached_property
+    def _server(self) -> ForkServer:
+        return ForkServer(self.environment)
+
+    def close(self) -> None:
+        """End the processes that wait for something; the deployment can be used no more."""
+        if "_server" in self.__dict__:
+            self._server.close()
+
+    def __enter__(self) -> Self:
         return self
 
-    def start(self, *arguments: str, **environment: str) -> subprocess.Popen[str]:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def start(self, *arguments: str, **environment: str) -> ForkedProcess:
         """Start Python and return once it prints ``ready``; a line to its standard input lets it go on.
 
         :raises AssertionError: it ended before.
         """
         return self.start_all([(arguments, environment)])[0]
 
-    def start_all(self, commands: Sequence[tuple[Sequence[str], Mapping[str, str]]]) -> list[subprocess.Popen[str]]:
+    def start_all(self, commands: Sequence[tuple[Sequence[str], Mapping[str, str]]]) -> list[ForkedProcess]:
         """Start several, each with its own variables, at the same time; return once all are ready."""
-        pipe = subprocess.PIPE
         processes = [
-            subprocess.Popen(
-                [sys.executable, *arguments],
-                env=self.environment | dict(environment),
-                cwd=ROOT,
-                stdin=pipe,
-                stdout=pipe,
-                stderr=subprocess.DEVNULL,
-                text=True,
-            )
-            for arguments, environment in commands
+            self._server.start(arguments, self.environment | dict(environment)) for arguments, environment in commands
         ]
         for process in processes:
-            assert process.stdout is not None
             while (line := process.stdout.readline()).strip() != "ready":
-                assert line, f"the process ended with status {process.wait()} before it was ready"
+                assert line, f"it ended with status {process.wait()} before it was ready: {process.errors()[-3000:]}"
         return processes
 
     def run(self, *arguments: str, **environment: str) -> str:
         """Run Python to its end and return what it printed."""
-        done = subprocess.run(
-            [sys.executable, *arguments],
-            env=self.environment | environment,
-            cwd=ROOT,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        assert done.returncode == 0, done.stderr[-3000:] or done.stdout[-3000:]
-        return done.stdout
+        process = self._server.start(arguments, self.environment | environment)
+        printed = process.communicate()
+        assert process.wait() == 0, process.errors()[-3000:] or printed[-3000:]
+        return printed
 
     def airflow(self, *arguments: str) -> str:
         """Run ``airflow ...`` and return what it printed."""
@@ -103,7 +107,7 @@ class Deployment:
         """Store a connection with a new grant and return its fields."""
         token = simulator.grant()["refresh_token"]
         fields = {"conn_type": "lightspeed", **simulator.connection(refresh_token=token), **changes}
-        self.airflow("connections", "add", conn_id, "--conn-json", json.dumps(fields))
+        self.run("-c", ADDED, conn_id, json.dumps(fields))
         return fields
 
     def forget(self) -> None:
@@ -117,21 +121,20 @@ class Deployment:
 
 
 @contextmanager
-def deployed(kind: str, folder: Path) -> Iterator[Deployment]:
+def deployed(kind: str, folder: Path, config: Mapping[str, str] | None = None) -> Iterator[Deployment]:
     """Yield a deployment on a database of this kind (``tools.databases.DATABASES``)."""
-    with migrated(kind, folder / kind) as environment:
-        yield Deployment(folder / "home", environment)
+    with migrated(kind, folder / kind) as environment, Deployment(folder / "home", environment, config) as made:
+        yield made
 
 
-def finish(process: subprocess.Popen[str]) -> tuple[int, str]:
+def finish(process: ForkedProcess) -> tuple[int, str]:
     """Let a process go, and return its status and last line."""
-    out, _ = process.communicate("go\n")
-    return process.returncode, out.strip().splitlines()[-1] if out.strip() else ""
+    printed = process.communicate("go\n").strip()
+    return process.wait(), printed.splitlines()[-1] if printed else ""
 
 
-def release(processes: list[subprocess.Popen[str]]) -> None:
+def release(processes: Sequence[ForkedProcess]) -> None:
     """Let all go at the same moment."""
     for process in processes:
-        assert process.stdin is not None
         process.stdin.write("go\n")
         process.stdin.flush()

@@ -13,10 +13,11 @@ def storm() -> None:
 
     @task(retries=0)
     def read(number: int) -> int:
-        from soak.crowd import bend_the_clock, work
+        from soak.crowd import work
+        from tools.skewed_clock import SKEW, skew_the_clock
 
-        os.environ["SOAK_SKEW"] = str(float(os.environ.get("SOAK_SKEW", "0")) * (-1) ** number)
-        bend_the_clock()
+        os.environ[SKEW] = str(float(os.environ.get(SKEW, "0")) * (-1) ** number)
+        skew_the_clock()
         return work(float(os.environ["SOAK_SECONDS"]))
 
     read.expand(number=list(range(int(os.environ["SOAK_TASKS"]))))

@@ -23,7 +23,7 @@ pytest.importorskip("airflow.sdk")
 
 from airflow_provider_lightspeed.simulator.testing import SimulatorProcess
 from tests.support.warehouses import PostgresWarehouse, postgres_warehouse
-from tools.databases import sqlite
+from tools.databases import migrated
 from tools.deployment import Deployment
 
 pytestmark = [pytest.mark.timeout(600), pytest.mark.filterwarnings("ignore:XDG_RUNTIME_DIR")]
@@ -91,10 +91,10 @@ class Account:
 def account(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Account]:
     folder = tmp_path_factory.mktemp("warehouses")
     options: dict[str, Any] = {"sales": 300, "items": 40, "customers": 20, "days": 12, "token_life": 864_000}
-    with SimulatorProcess(no_limits=True, **options) as simulator, sqlite(folder / "sqlite") as database:
+    with SimulatorProcess(no_limits=True, **options) as simulator, migrated("sqlite", folder / "sqlite") as database:
         (folder / "dags").mkdir()
         config = {"core__dags_folder": str(folder / "dags")}
-        deployment = Deployment(folder / "home", database, config).migrate()
+        deployment = Deployment(folder / "home", database, config)
         fields = simulator.connection(refresh_token=simulator.grant()["refresh_token"])
         deployment.environment["AIRFLOW_CONN_LIGHTSPEED_DEFAULT"] = json.dumps({"conn_type": "lightspeed", **fields})
         simulator.advance(600)
