@@ -7,6 +7,7 @@ thread, so that there is nothing to inherit but modules.
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import importlib
 import json
@@ -50,19 +51,18 @@ class ForkedProcess:
 
     def __init__(self, stdin: IO[str], stdout: IO[str], stderr: IO[str], status: IO[str]) -> None:
         self.stdin, self.stdout, self._stderr, self._status = stdin, stdout, stderr, status
+        self._returncode: int | None = None
         line = status.readline()
         if not line:
+            self.close()
             raise RuntimeError("the fork server has ended; its own words are on standard error")
         self.pid = int(line)
-        self._returncode: int | None = None
 
     def communicate(self, text: str = "") -> str:
         """Send text, close its standard input, and return what it still prints until it ends."""
-        try:
+        with contextlib.suppress(BrokenPipeError):  # it has ended
             self.stdin.write(text)
             self.stdin.close()
-        except BrokenPipeError:  # it has ended
-            pass
         printed = self.stdout.read()
         self.wait()
         return printed
@@ -82,10 +82,8 @@ class ForkedProcess:
     def close(self) -> None:
         """Close the streams, which ends a process that waits for its input."""
         for stream in (self.stdin, self.stdout, self._stderr, self._status):
-            try:
+            with contextlib.suppress(BrokenPipeError):
                 stream.close()
-            except BrokenPipeError:
-                continue
 
 
 class ForkServer:
@@ -120,11 +118,10 @@ class ForkServer:
         stderr = tempfile.TemporaryFile("w+", errors="replace")  # noqa: SIM115 - the process's owner closes it
         theirs = [their_stdin, their_stdout, stderr.fileno(), their_status]
         message = json.dumps({"arguments": list(arguments), "environment": dict(environment)})
-        try:
+        with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # then it says below that the server has ended
             socket.send_fds(self._control, [message.encode()], theirs)
-        finally:
-            for descriptor in (their_stdin, their_stdout, their_status):
-                os.close(descriptor)
+        for descriptor in (their_stdin, their_stdout, their_status):
+            os.close(descriptor)
         made = ForkedProcess(os.fdopen(stdin, "w"), os.fdopen(stdout), stderr, os.fdopen(status))
         with self._starting:
             self._started.append(made)
