@@ -117,7 +117,8 @@ class Attempt:
                 learned=replace(learned, missing={}),
             )
         plan = make_plan(job, head.window, history.state_before(task.owner))
-        loading = Loading(head.learned, job.on_missing_relation, held=history.held(plan.relations))
+        held = history.held(plan.relations)
+        loading = Loading(head.learned, job.on_missing_relation, held=held, shown=history.fields)
         plan = replace(plan, loading=loading)
         if plan.key is None:
             segments = Journal.unrepeated(segments) if plan.resource.parents else []

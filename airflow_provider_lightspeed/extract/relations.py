@@ -26,6 +26,11 @@ Record = dict[str, Any]
 ENOUGH: Final = 30
 #: What was learned is tried anew after this time, and by every read with mode="full".
 REMEMBERED: Final = timedelta(days=7)
+#: Collections that nearly every record has. No window may be without them, or their rows would end as if deleted (C3).
+ESSENTIAL: Final = frozenset(
+    {"SaleLines", "SalePayments", "ItemShops", "OrderLines", "OrderShipmentItems", "TransferItems", "VendorReturnItems",
+     "RegisterCountAmounts"}
+)  # fmt: skip
 #: Faults of a gateway after which a smaller request is tried: it may have given up waiting. Then it is really down.
 _GATEWAY_STEPS: Final = 2
 #: Times that records which change meanwhile are read again.
@@ -89,15 +94,23 @@ class Loading:
     :param policy: ``warn`` or ``fail``: what becomes of a relation that is refused.
     :param held: relations that the dataset has records of. Reading their owners without them would make these records
         obsolete, so such a relation cannot be done without, whatever the policy.
+    :param shown: fields that records have had in earlier runs. A record whose key says that it has a relation, which
+        earlier runs have shown, cannot be without it either.
     """
 
     def __init__(
-        self, learned: Learned | None = None, policy: str = "warn", *, held: frozenset[str] = frozenset()
+        self,
+        learned: Learned | None = None,
+        policy: str = "warn",
+        *,
+        held: frozenset[str] = frozenset(),
+        shown: frozenset[str] = frozenset(),
     ) -> None:
         known = learned or Learned()
         self._lock = threading.Lock()
         self._policy = policy
         self._held = held
+        self._shown = shown
         self._refused = list(known.refused)
         self.most = known.most
         self.page_size = known.page_size
@@ -273,14 +286,21 @@ class Loading:
         """Say at the end of a read which relations no record has shown.
 
         :param child: the relation whose records are read; it cannot be done without.
-        :raises RelationUnavailable: there are some, and the policy is ``fail``, or it is ``child``.
+        :raises RelationUnavailable: there are some, and the policy is ``fail``, or it is ``child``, or their records are
+            sure to exist.
         """
         for name, count in self.missing.items():
             said = f"{resource.name}: the relation {name} was asked for, also alone, and none of {count} records has it"
-            if self._policy == "fail" or name == child:
+            if self._policy == "fail" or name == child or self._must_exist(resource, name):
                 msg = f"{said}; nothing was committed"
                 raise RelationUnavailable(msg, resource=resource.name, relations=[name])
             log.warning("%s", said)
+
+    def _must_exist(self, resource: Resource, name: str) -> bool:
+        relation = resource.relations[name]
+        if relation.cardinality is Cardinality.MANY:
+            return name.rpartition(".")[2] in ESSENTIAL
+        return relation.container_key in self._shown and name in self._held
 
 
 def above(name: str) -> tuple[str, ...]:

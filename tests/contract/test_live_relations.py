@@ -154,14 +154,36 @@ def test_c3_relation_that_no_record_shows_is_said(
     simulator: SimulatorProcess, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     """After it was asked for alone, once; or it fails the run, by policy."""
-    simulator.live("C3=Sale.SaleLines")
+    simulator.live("C3=Customer.Contact")
     with caplog.at_level(logging.WARNING):
-        summary = run(simulator, tmp_path, relations=["SaleLines", "SalePayments"])
-    assert summary.relations_missing == ("SaleLines",)
-    assert "SaleLines was asked for, also alone, and none of" in caplog.text
+        summary = run(simulator, tmp_path, "Customer", relations=["Contact"])
+    assert summary.relations_missing == ("Contact",)
+    assert "Contact was asked for, also alone, and none of" in caplog.text
+    with pytest.raises(RelationUnavailable, match="Contact"):
+        run(simulator, tmp_path / "strict", "Customer", relations=["Contact"], on_missing_relation="fail")
+    assert not list((tmp_path / "strict").glob("Customer/*.parquet"))
+
+
+def test_c3_sales_without_any_lines_are_never_a_result(simulator: SimulatorProcess, tmp_path: Path) -> None:
+    """Nearly every sale has lines. A run without any commits nothing, so no warehouse drops the lines that it has."""
+    options: dict[str, Any] = {"relations": ["SaleLines"], "mode": "full"}
+    run(simulator, tmp_path, **options)
+    before = plain(tmp_path)
+    simulator.live("C3=Sale.SaleLines")
     with pytest.raises(RelationUnavailable, match="SaleLines"):
-        run(simulator, tmp_path / "strict", relations=["SaleLines"], on_missing_relation="fail")
-    assert not list((tmp_path / "strict").glob("Sale/*.parquet"))
+        run(simulator, tmp_path, key="second", **options)
+    assert plain(tmp_path) == before
+
+
+def test_c3_record_that_a_key_names_and_earlier_runs_showed_is_never_missing(
+    simulator: SimulatorProcess, tmp_path: Path
+) -> None:
+    """The key says that each customer has a contact, and earlier runs had it: without any, nothing is committed."""
+    options: dict[str, Any] = {"relations": ["Contact"], "mode": "full"}
+    run(simulator, tmp_path, "Customer", **options)
+    simulator.live("C3=Customer.Contact")
+    with pytest.raises(RelationUnavailable, match="Contact"):
+        run(simulator, tmp_path, "Customer", key="second", **options)
 
 
 def test_c3_without_a_relation_the_records_of_it_cannot_be_read(simulator: SimulatorProcess, tmp_path: Path) -> None:
