@@ -5,9 +5,10 @@ from __future__ import annotations
 import argparse
 import json
 import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 from airflow_provider_lightspeed.commands.output import instant, size, table
 from airflow_provider_lightspeed.commands.progress import Watch, progress_of
@@ -61,13 +62,14 @@ def run(arguments: argparse.Namespace) -> None:
                 verified=arguments.verify,
             )
     except NothingToRead as nothing:
-        _print_nothing(job, f"{job.resource.name}: {nothing}", arguments.output)
+        _print_nothing(_nothing_of(job), f"{job.resource.name}: {nothing}", arguments.output)
         return
     except ResourceUnavailable as unavailable:
-        _print_nothing(job, f"{job.resource.name}: skipped: {unavailable.message}", arguments.output, "skipped")
+        why = f"{job.resource.name}: skipped: {unavailable.message}"
+        _print_nothing(_nothing_of(job), why, arguments.output, "skipped")
         return
     if summary.is_unchanged and arguments.skip_when_empty:
-        _print_nothing(job, summary.unchanged, arguments.output)
+        _print_nothing(summary.as_xcom(), summary.unchanged, arguments.output)
     else:
         _print(summary, arguments.output)
 
@@ -180,9 +182,13 @@ def _print(summary: Summary, output: str) -> None:
     print(f"\n{summary.manifest}")
 
 
-def _print_nothing(job: Job, why: str, output: str, kind: str = "nothing_to_read") -> None:
+def _nothing_of(job: Job) -> dict[str, Any]:
+    return {"resource": job.resource.name, "rows": 0, "files": 0}
+
+
+def _print_nothing(facts: Mapping[str, Any], why: str, output: str, key: str = "nothing_to_read") -> None:
+    """Say why nothing was read, after the resource's name; as JSON, beside the facts, under ``key``."""
     if output == "json":
-        facts = {"resource": job.resource.name, "rows": 0, "files": 0, kind: why.partition(": ")[2]}
-        print(json.dumps(facts, indent=2))
+        print(json.dumps({**facts, key: why.partition(": ")[2]}, indent=2))
     else:
         print(why)

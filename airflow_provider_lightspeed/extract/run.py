@@ -150,9 +150,9 @@ def _read(task: Task, meter: Meter, most_chains: int, pause: PausePolicy | None,
     for field in sorted(gone):
         log.warning("%s.%s: came in earlier runs, and is in none of %d rows now", task.job.resource.name, field, rows)
     fields = before.union(found.seen).difference(gone)
-    is_unchanged = effort.continues and not found_changes(
-        task.storage, task.job, found.files, task.dataset.paths(effort.history.live())
-    )
+    # A window that was asked for by its ends is written as it is read.
+    live = task.dataset.paths(effort.history.live()) if effort.head.window.moves_watermark else {}
+    is_unchanged = effort.continues and not found_changes(task.storage, task.job, found.files, live)
     if is_unchanged:
         # Rows of the overlap that are there already are not written once more.
         found = replace(found, files={MAIN: ()})
