@@ -49,9 +49,9 @@ test: .venv/.ready .venv-2.11/.ready ## All tests on Airflow 3.3, and on 2.11 wh
 
 check: .venv/.ready .venv-2.11/.ready .venv-warehouses/.ready ## All that CI runs: lint, types, tests, browser, demo, short soak, short benchmarks
 	@sh tools/install_chromium.sh
+	@$(MAKE) --no-print-directory bench-short
 	@$(STAGES) soak-short test-system test-contract test-browser test-integration test-integration-2 demo \
 	    test-unit test-unit-2 types test-warehouses lint check-data
-	@$(STAGES) bench-short
 
 test-unit: .venv/.ready ## Unit tests: in one process each, no server, no database
 	$(PY) -m pytest tests/unit $(FAST) -n 2
