@@ -151,14 +151,15 @@ class Loading:
         pieces: list[list[str]] = [[]]
         for name in together:
             piece = pieces[-1]
-            new = [each for each in (*above(name), name) if each not in piece]
+            with_above = [*(each for each in above(name) if each in wanted), name]
+            new = [each for each in with_above if each not in piece]
             if piece and self.most is not None and len(piece) + len(new) > self.most:
-                piece, new = [], [*above(name), name]
+                piece, new = [], with_above
                 pieces.append(piece)
             piece += new
         for single in self._alone:
             inside = [name for name in wanted if _is_within(name, single)]
-            pieces.append([*above(single), *inside])
+            pieces.append([*(each for each in above(single) if each in wanted), *inside])
         return [tuple(piece) for piece in pieces]
 
     def limit(self, usual: int | None) -> int | None:
@@ -324,8 +325,10 @@ def _owners(resource: Resource, name: str, records: Sequence[Record]) -> list[Re
     head, _, leaf = name.rpartition(".")
     owners: Sequence[Record] = records
     for outer in (*above(head), head) if head else ():
-        facts = resource.relations[outer]
-        owners = [inner for owner in owners for inner in members(owner.get(facts.container_key), facts.element_key)]
+        # What lies above may be a field that arrives without asking, such as a label's Item.
+        facts = resource.relations.get(outer)
+        key, element = (facts.container_key, facts.element_key) if facts else (outer, None)
+        owners = [inner for owner in owners for inner in members(owner.get(key), element)]
     if resource.relations[name].cardinality is Cardinality.MANY:
         return list(owners)
     # Without a field that says whether there is a record, its absence says nothing.
