@@ -98,6 +98,8 @@ class AirflowStack:
             "logging__base_log_folder": str(self.home / "logs"),
             "scheduler__enable_health_check": "False",
             "scheduler__scheduler_heartbeat_sec": "1",
+            # An API server's first answers take longer than the default of five seconds where much starts at once.
+            "workers__execution_api_timeout": "60",
             "usage_data_collection__enabled": "False",
             "lightspeed__allowed_hosts": "http://127.0.0.1:*",
             **config,
