@@ -19,9 +19,9 @@ UNIT2 := $(filter-out $(addprefix tests/unit/,$(CORE)),$(wildcard tests/unit/*))
          tests/contract/test_extract_equals_truth.py::test_extract_equals_the_truth_field_by_field
 # Stages run side by side, two at a time, the long ones first.
 STAGES := $(PY) -m tools.stages --at-a-time 2
-TESTS := test-system test-contract test-integration test-integration-2 test-unit test-unit-2
+TESTS := test-system test-contract test-integration test-integration-2 test-dags test-unit test-unit-2
 
-.PHONY: help demo ui test check test-unit test-unit-2 test-contract test-integration test-integration-2 test-system test-slow test-warehouses test-browser bench bench-short soak soak-short lint format types check-data clean
+.PHONY: help demo ui test check test-unit test-unit-2 test-contract test-integration test-integration-2 test-system test-dags test-slow test-warehouses test-browser bench bench-short soak soak-short lint format types check-data clean
 
 help: ## Show this help
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -50,7 +50,7 @@ test: .venv/.ready .venv-2.11/.ready ## All tests on Airflow 3.3, and on 2.11 wh
 check: .venv/.ready .venv-2.11/.ready .venv-warehouses/.ready ## All that CI runs: lint, types, tests, browser, demo, short soak, short benchmarks
 	@sh tools/install_chromium.sh
 	@$(MAKE) --no-print-directory bench-short
-	@$(STAGES) soak-short test-system test-contract test-browser test-integration test-integration-2 demo \
+	@$(STAGES) soak-short test-system test-contract test-browser test-integration test-integration-2 demo test-dags \
 	    test-unit test-unit-2 types test-warehouses lint check-data
 
 test-unit: .venv/.ready ## Unit tests: in one process each, no server, no database
@@ -68,8 +68,11 @@ test-integration: .venv/.ready ## Airflow 3.3 in this process on a database, sev
 test-integration-2: .venv-2.11/.ready ## The same on Airflow 2.11
 	$(PY2) -m pytest tests/integration $(FAST) -n 2 --dist loadfile
 
-test-system: .venv/.ready ## Whole Airflow 3.3 deployments: scheduler, API server, tasks
-	$(PY) -m pytest tests/system $(FAST)
+test-system: .venv/.ready ## A whole Airflow 3.3: scheduler, API server, tasks
+	$(PY) -m pytest tests/system --ignore tests/system/test_warehouse_dags.py $(FAST)
+
+test-dags: .venv/.ready ## The example DAGs that load a warehouse, to their marts: DuckDB and Postgres
+	$(PY) -m pytest tests/system/test_warehouse_dags.py $(FAST)
 
 test-warehouses: .venv-warehouses/.ready ## The example DAGs of Snowflake, BigQuery and Redshift, with their providers
 	.venv-warehouses/bin/python -m pytest tests/integration/dags/test_cloud_dags.py
