@@ -141,6 +141,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Generate the shop, serve it, and return the exit status."""
     arguments = parser().parse_args(argv)
     clock = SimulatorClock() if arguments.now is None else SimulatorClock(arguments.now.timestamp)
+    gc.disable()  # nothing that is made now becomes garbage
     world = World.generate(
         arguments.seed,
         sales=arguments.sales,
@@ -157,6 +158,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     server = build_server(app, lambda: announce(facts))
     if arguments.until_stdin_closes:
         threading.Thread(target=_stop_at_eof, args=(server,), daemon=True).start()
+    gc.enable()
     gc.collect()
     gc.freeze()  # the shop never becomes garbage: spare every later collection the walk over it
     with contextlib.suppress(KeyboardInterrupt):  # Ctrl-C is how a person ends it

@@ -76,7 +76,7 @@ class Deeds:
     def _sell(self, draft: Draft, *, when: str, completed: bool | None = None) -> int:
         sale = self._till.sell(datetime.fromisoformat(when), draft.put, completed=completed)
         for (store, _), line in list(draft.rows.items()):
-            if store == "SaleLine" and line:
+            if store == "SaleLine" and line and line["itemID"]:
                 self._till.take(draft, line["itemID"], line["shopID"], line["unitQuantity"], when)
         key: int = sale["saleID"]
         return key

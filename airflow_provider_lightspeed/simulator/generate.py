@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import cache
 from typing import Any, Final
 
 from airflow_provider_lightspeed.simulator.schema import EntitySpec, FieldSpec, entity, lists, store_of, stores, views
@@ -38,6 +39,8 @@ COUNTS: Final = {
     "Sale": 0,
     "SaleLine": 0,
     "SalePayment": 0,
+    "SaleVoid": 0,
+    "SaleAccount": 0,
     "ItemShop": 0,
     "InventorySale": 0,
     "Account": 0,
@@ -104,8 +107,8 @@ def money(cents: int) -> str:
 
 
 def stamp(moment: datetime) -> str:
-    """Return a time as all recorded answers write it."""
-    return moment.strftime("%Y-%m-%dT%H:%M:%S+00:00")
+    """Return a time in UTC as all recorded answers write it."""
+    return moment.isoformat(timespec="seconds")
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,11 +158,12 @@ class Generator:
     def _row(self, store: str, shown: tuple[EntitySpec, ...], number: int, rng: random.Random) -> Row:
         created = self._plan.now - timedelta(seconds=rng.randrange(3_600, max(2, self._plan.days) * 86_400))
         changed = created + (self._plan.now - created) * (rng.random() ** 2) if rng.random() < 0.5 else created
+        begun, touched = stamp(created), stamp(changed)
         row: Row = {}
         for view in shown:
             for spec in view.fields.values():
                 if spec.name not in row:
-                    made = self._value(view, spec, number, rng, stamp(created), stamp(changed), depth=0)
+                    made = self._value(view, spec, number, rng, begun, touched, depth=0)
                     if made is not None:
                         row[spec.name] = made
         hidden = HIDDEN.get(store)
@@ -256,6 +260,7 @@ class Generator:
         return one()
 
 
+@cache
 def _target_of(name: str) -> str:
     base = name.removesuffix("ID")
     for candidate in (base[:1].upper() + base[1:], *_ENDINGS):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from datetime import date
 from functools import cache
-from typing import Any
+from typing import Any, Final
 
 from airflow_provider_lightspeed.simulator.schema import EntitySpec, FieldSpec, entity, on_request
 
@@ -109,6 +109,9 @@ def _canonical_nested(spec: FieldSpec, value: Any) -> Any:
     return value
 
 
+#: From this many relations above it on a record shows no lists of its own.
+_DEEP: Final = 2
+
 Resolver = Callable[[str, Row, str, Mapping[str, Any]], Any]
 
 
@@ -125,7 +128,7 @@ def with_relations(
             "target": entity_target(spec, name),
         }
         found = resolve(store, row, name, facts)
-        _attach(wire, facts, found, subtree, relations, resolve)
+        _attach(wire, facts, found, subtree, relations, resolve, is_deep=path.count(".") >= _DEEP)
     return wire
 
 
@@ -142,6 +145,8 @@ def _attach(
     subtree: Mapping[str, Any],
     relations: Mapping[str, Any],
     resolve: Resolver,
+    *,
+    is_deep: bool,
 ) -> None:
     from airflow_provider_lightspeed.simulator.schema import store_of
 
@@ -150,7 +155,12 @@ def _attach(
     def shown(item: Any) -> Any:
         if not isinstance(item, Mapping) or target is None:
             return item
-        return with_relations(entity(target), store_of(target), item, subtree, relations, resolve)
+        spec = entity(target)
+        made = with_relations(spec, store_of(target), item, subtree, relations, resolve)
+        if not is_deep:
+            return made
+        inside = {field.wire for field in spec.fields.values() if field.nested} - set(subtree)
+        return {name: value for name, value in made.items() if name not in inside}
 
     if facts["cardinality"] == "many":
         items = [shown(item) for item in found or ()]

@@ -45,7 +45,7 @@ def payments(stores: Stores) -> list[Row]:
                 {"amount": Decimal(row["amount"])},
             )
             for row in stores["SalePayment"]
-            if row["saleID"] in sales and not row["archived"]
+            if row["saleID"] in sales and not row.get("archived")
         ),
         ("date", "shopID", "paymentTypeID", "paymentTypeName"),
     )
@@ -53,9 +53,18 @@ def payments(stores: Stores) -> list[Row]:
 
 def taxes(stores: Stores) -> list[Row]:
     """Taxes by day, shop and tax category."""
+    categories = {row["taxCategoryID"]: row["tax1Name"] for row in stores["TaxCategory"]}
     return _sum(
         (
-            ((_days(sale["completeTime"]), sale["shopID"], 1, "Sales Tax"), {"tax": Decimal(sale["taxTotal"])})
+            (
+                (
+                    _days(sale["completeTime"]),
+                    sale["shopID"],
+                    sale["taxCategoryID"],
+                    categories[sale["taxCategoryID"]],
+                ),
+                {"tax": Decimal(sale.get("taxTotal", "0"))},
+            )
             for sale in _completed(stores).values()
         ),
         ("date", "shopID", "taxCategoryID", "taxCategoryName"),
@@ -70,9 +79,9 @@ def tax_classes(stores: Stores) -> list[Row]:
             (
                 (_days(sales[line["saleID"]]["completeTime"]), line["shopID"], 1, "Item"),
                 {
-                    "subtotal": Decimal(line["calcSubtotal"]),
-                    "avgCost": Decimal(line["avgCost"]) * line["unitQuantity"],
-                    "fifoCost": Decimal(line["fifoCost"]) * line["unitQuantity"],
+                    "subtotal": Decimal(line.get("calcSubtotal", "0")),
+                    "avgCost": Decimal(line.get("avgCost", "0")) * line["unitQuantity"],
+                    "fifoCost": Decimal(line.get("fifoCost", "0")) * line["unitQuantity"],
                 },
             )
             for line in stores["SaleLine"]
