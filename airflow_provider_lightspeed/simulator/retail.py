@@ -19,11 +19,11 @@ WEEK: Final = (0.55, 0.5, 0.6, 0.7, 0.9, 1.0, 0.75)
 TIME_ZONES: Final = ("America/New_York", "Australia/Sydney")
 #: What the first sales are, so that a small shop has one of each; and how often they come later, as running sums.
 FIRST: Final = {
-    4: Kind.GIFT_CARD,
     6: Kind.REFUND,
     8: Kind.EXCHANGE,
     9: Kind.DEPOSIT,
     10: Kind.REFUND_WITHOUT_RECEIPT,
+    11: Kind.GIFT_CARD,
 }
 RARE: Final = ((Kind.GIFT_CARD, 0.015), (Kind.DEPOSIT, 0.02))
 VOIDED: Final = 7

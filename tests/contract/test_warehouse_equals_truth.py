@@ -109,7 +109,7 @@ def test_lines_in_a_table_of_their_own(lake: Lake) -> None:
     for sale in (3, 4, 5):
         lake.extract("Sale", **options)
         lake.load(tables)
-        truth = lake.simulator.truth("SaleLine")
+        truth = [line for line in lake.simulator.truth("SaleLine") if line["saleID"]]  # reservations hang on no sale
         expected = sorted((line["saleID"], line["saleLineID"], line["unitQuantity"]) for line in truth)
         found = [(row["_root_key"], row["sale_line_id"], row["unit_quantity"]) for row in lake.rows(lines.name)]
         assert sorted(found) == expected

@@ -130,7 +130,7 @@ class Business:
     def drop_line(self) -> None:
         """Take an item off an open sale."""
         sales = self._history.rows["Sale"]
-        if line := self._some("SaleLine", lambda row: not sales[row["saleID"]]["completed"]):
+        if line := self._some("SaleLine", lambda row: bool(row["saleID"]) and not sales[row["saleID"]]["completed"]):
             self._do("drop_line", line=line)
 
     def finish(self) -> None:
