@@ -3,6 +3,8 @@
 
 .DEFAULT_GOAL := help
 SHELL := /bin/sh
+# Containers often forbid bytecode. Every process that a test starts would then compile the whole package anew.
+unexport PYTHONDONTWRITEBYTECODE
 PY  := .venv/bin/python
 PY2 := .venv-2.11/bin/python
 

@@ -32,7 +32,12 @@ def stack_of(folder: Path, shape: Shape, *, tasks: int, workers: int, seconds: f
     storm = {"SOAK_TASKS": str(tasks), "SOAK_SECONDS": str(seconds), SKEW: str(skew)}
     with migrated(database, folder / database) as reached:
         environment = storm | reached | {"PYTHONPATH": os.pathsep.join(_paths(reached))}
-        config = {"core__parallelism": str(workers), "api__workers": str(servers)}
+        config = {
+            "core__parallelism": str(workers),
+            "api__workers": str(servers),
+            # A task gives its API server five seconds, which is too short while everything runs at the same time.
+            "workers__execution_api_timeout": "60",
+        }
         with AirflowStack(folder / "airflow", DAGS, config=config, environment=environment, is_migrated=True) as stack:
             yield stack
 
@@ -170,9 +175,9 @@ def _saves(size: Size, stack: AirflowStack) -> Report:
                     "connection_id": conn_id,
                     "conn_type": "lightspeed",
                     "extra": json.dumps(extra),
-                    "port": number + 1,
+                    "description": f"save {number}",
                 }
-                stack.api.call("PATCH", f"connections/{conn_id}", body, update_mask=["extra", "port"])
+                stack.api.call("PATCH", f"connections/{conn_id}", body, update_mask=["extra", "description"])
                 over.wait(0.3)
         finally:
             over.set()
