@@ -22,8 +22,10 @@ log = logging.getLogger(__name__)
 
 Record = dict[str, Any]
 
-#: Records that must lack a relation before its absence means anything.
+#: Records that must lack a relation before its absence means anything: of one that may well be empty, and of one that is
+#: sure to exist. A window that ends too early by that is read again with what came after it.
 ENOUGH: Final = 30
+ENOUGH_IF_SURE: Final = 5
 #: What was learned is tried anew after this time, and by every read with mode="full".
 REMEMBERED: Final = timedelta(days=7)
 #: Collections that nearly every record has. No window may be without them, or their rows would end as if deleted (C3).
@@ -120,6 +122,7 @@ class Loading:
         self._seen: set[str] = set()
         self._lacking: Counter[str] = Counter(known.missing)
         self._records: Counter[str] = Counter()
+        self._enough: dict[str, int] = {}
         self._asked: set[str] = set()
         self._spellings: dict[str, str] = {}
 
@@ -131,7 +134,11 @@ class Loading:
     @property
     def missing(self) -> dict[str, int]:
         """The relations that no record has shown, with the number of records that should have."""
-        return {name: count for name, count in self._lacking.items() if count >= ENOUGH and name not in self._seen}
+        return {
+            name: count
+            for name, count in self._lacking.items()
+            if count >= self._enough.get(name, ENOUGH) and name not in self._seen
+        }
 
     def learned(self, now: datetime) -> Learned:
         """Return what a later read should know."""
@@ -258,10 +265,12 @@ class Loading:
             if any(resource.relations[name].container_key in owner for owner in owners):
                 self._seen.add(name)
                 continue
+            is_sure = resource.relations[name].cardinality is Cardinality.ONE or name.rpartition(".")[2] in ESSENTIAL
             with self._lock:
+                self._enough[name] = ENOUGH_IF_SURE if is_sure else ENOUGH
                 self._lacking[name] += len(owners)
                 self._records[name] += len(records)
-                if owners and self._records[name] >= ENOUGH and name not in self._asked:
+                if self._lacking[name] >= self._enough[name] and name not in self._asked:
                     self._asked.add(name)
                     doubtful.append(name)
         return doubtful
