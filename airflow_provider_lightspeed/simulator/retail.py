@@ -20,10 +20,10 @@ TIME_ZONES: Final = ("America/New_York", "Australia/Sydney")
 #: What the first sales are, so that a small shop has one of each; and how often they come later, as running sums.
 FIRST: Final = {
     6: Kind.REFUND,
-    8: Kind.EXCHANGE,
     9: Kind.DEPOSIT,
-    10: Kind.REFUND_WITHOUT_RECEIPT,
-    11: Kind.GIFT_CARD,
+    10: Kind.GIFT_CARD,
+    12: Kind.EXCHANGE,
+    13: Kind.REFUND_WITHOUT_RECEIPT,
 }
 RARE: Final = ((Kind.GIFT_CARD, 0.015), (Kind.DEPOSIT, 0.02))
 VOIDED: Final = 7

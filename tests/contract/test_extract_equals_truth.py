@@ -75,7 +75,8 @@ def test_relations_arrive_whole_and_with_their_parent(
         ("SalePayments", "SalePayment", "salePaymentID"),
     ):
         nested = {(row["saleID"], line[key]) for row in rows for line in row[relation] or ()}
-        assert nested == {(line["saleID"], line[key]) for line in simulator.truth(name)}
+        # Layaways and special orders are lines without a sale (F15).
+        assert nested == {(line["saleID"], line[key]) for line in simulator.truth(name) if line["saleID"]}
 
 
 def _hostile() -> list[Any]:
