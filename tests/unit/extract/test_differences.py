@@ -93,7 +93,7 @@ def test_few_deletions_cost_few_units() -> None:
     assert listing.units <= len(lost) * (halvings * 10 + 21) + 10 + TAIL // 100 + 1
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=8, deadline=None)
 @given(gone=st.sets(st.integers(1, 100_000), max_size=3_000))
 def test_many_deletions_cost_little_more_than_all_pages(gone: set[int]) -> None:
     """Where counting would cost more than listing, the range is listed."""

@@ -52,9 +52,9 @@ def test_every_statement_parses_in_its_dialect(dialect: str, kind: str) -> None:
 
 
 @pytest.mark.parametrize("dialect", DIALECTS)
-def test_every_resource_has_a_table_in_every_dialect(dialect: str) -> None:
-    """Every column has a type."""
-    for resource in resources():
+def test_large_tables_parse_in_every_dialect(dialect: str) -> None:
+    """Every column has a type; that every type of an extract has one is held by ``test_dialects.py``."""
+    for resource in ("Sale", "Item", "Customer", "Workorder"):
         (statement,) = ddl(tables_of(resource).main, dialect)
         parsed = sqlglot.parse_one(statement, dialect=dialect)
         columns = list(parsed.this.find_all(exp.ColumnDef, bfs=True))
