@@ -9,11 +9,9 @@ from collections.abc import Callable
 import pytest
 
 from airflow_provider_lightspeed.cli import COMMANDS, main
-from tests.support.commands import airflow_main
+from tests.support.commands import RUNS, airflow_main
 
 pytest.importorskip("airflow")
-
-from airflow_provider_lightspeed.compat import AIRFLOW_V_3_0_PLUS
 
 
 @pytest.mark.parametrize("run", [main, airflow_main])
@@ -34,7 +32,7 @@ def test_error_is_one_line_and_status_one(capsys: pytest.CaptureFixture[str]) ->
     assert capsys.readouterr().out == ""
 
 
-@pytest.mark.parametrize("run", [main, airflow_main] if AIRFLOW_V_3_0_PLUS else [main])
+@pytest.mark.parametrize("run", RUNS)
 def test_reader_that_goes_away_ends_a_command_silently(
     run: Callable[[list[str]], None], monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:

@@ -17,7 +17,7 @@ from airflow_provider_lightspeed.cli import main
 from airflow_provider_lightspeed.commands import progress as shown
 from airflow_provider_lightspeed.extract.summary import Progress
 from airflow_provider_lightspeed.simulator.testing import SimulatorProcess
-from tests.support.commands import airflow_main
+from tests.support.commands import RUNS
 from tests.support.limits import little_room
 
 Connect = Callable[..., str]
@@ -43,7 +43,7 @@ def extracted(folder: Path, capsys: Capture, *options: str) -> dict[str, Any]:
     return found
 
 
-@pytest.mark.parametrize("run", [main, airflow_main])
+@pytest.mark.parametrize("run", RUNS)
 def test_extract_commits_what_is_there_and_prints_a_table(
     run: Callable[[list[str]], None], connection: Connect, simulator: SimulatorProcess, tmp_path: Path, capsys: Capture
 ) -> None:

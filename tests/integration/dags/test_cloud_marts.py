@@ -11,9 +11,10 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-import duckdb
 import pytest
-import sqlglot
+
+duckdb = pytest.importorskip("duckdb")
+sqlglot = pytest.importorskip("sqlglot")
 
 from airflow_provider_lightspeed.arrow.types import Selection
 from airflow_provider_lightspeed.warehouse.loads import create

@@ -126,7 +126,7 @@ def test_filters_columns_and_relations_shape_the_file(connection: Connect, conte
     operator(tmp_path, **options).execute(context())
     table = pq.read_table([tmp_path / "Sale" / file["path"] for file in manifest(tmp_path)["files"]])
     assert {name for name in table.column_names if not name.startswith("_")} == {"saleID", "total", "SaleLines"}
-    assert all(lines is None or lines[0]["saleID"] for lines in table["SaleLines"].to_pylist())
+    assert all(not lines or lines[0]["saleID"] for lines in table["SaleLines"].to_pylist())
 
 
 BAD_ARGUMENTS = [
