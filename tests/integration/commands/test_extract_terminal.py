@@ -43,8 +43,11 @@ def test_bar_moves_on_the_terminal_and_the_summary_stays_readable(
     """Bar, facts and an estimate on standard error; JSON alone on standard output; all rows in Parquet; no secret."""
     from airflow_provider_lightspeed.tokens.store import peek
 
+    # The bar is drawn ten times a second: pages that come sooner would show no estimate.
+    shop.faults({"action": "slow", "path": "/Sale", "seconds": 0.2, "count": None})
     terminal = Terminal("extract", "Sale", "--to", str(tmp_path), "-o", "json")
     status, out = terminal.finish()
+    shop.clear_faults()
     assert status == 0, terminal.screen[-3000:]
     assert "━" in terminal.screen
     assert re.search(r"~\d+ %.* ETA.* ~0:\d\d:\d\d", terminal.screen)
