@@ -13,12 +13,15 @@ from typing import Any
 
 import pytest
 
+pytest.importorskip("duckdb")
+pytest.importorskip("sqlglot")
+
+import duckdb
+import sqlglot
+
 from airflow_provider_lightspeed.arrow.types import Selection
 from airflow_provider_lightspeed.warehouse.loads import create
 from airflow_provider_lightspeed.warehouse.tables import tables_of
-
-duckdb = pytest.importorskip("duckdb")
-sqlglot = pytest.importorskip("sqlglot")
 
 DAGS = Path(__file__).parents[3] / "dags"
 SCHEMAS = {"snowflake": "RAW", "bigquery": "lightspeed", "redshift": "lightspeed"}
