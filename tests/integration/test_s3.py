@@ -17,7 +17,7 @@ pytest.importorskip("moto.server")
 import s3fs
 from moto.server import ThreadedMotoServer
 
-from airflow_provider_lightspeed.exceptions import InvalidArgument, ServerFault, StorageError
+from airflow_provider_lightspeed.exceptions import InvalidArgument, ServerFault, StorageError, Unreachable
 from airflow_provider_lightspeed.extract import attempt as attempt_module
 from airflow_provider_lightspeed.extract import chain
 from airflow_provider_lightspeed.extract.dataset import STALE, Dataset
@@ -166,8 +166,8 @@ def test_retry_on_another_worker_goes_on_from_the_bucket(
     """What the first try stored is not asked for again, and gone after the commit."""
     monkeypatch.setattr(chain, "STORE_EVERY", 0.0)
     monkeypatch.setattr(attempt_module, "STORE_EVERY", 0.0)
-    simulator.faults({"action": "status", "status": 500, "path": "/Sale", "nth": 3, "count": 1})
-    with pytest.raises(ServerFault):
+    simulator.faults({"action": "reset", "path": "/Sale", "nth": 3, "count": 1})
+    with pytest.raises(Unreachable):
         run(simulator, bucket, "lake/resumed", attempts=1)
     simulator.clear_audit()
     run(simulator, bucket, "lake/resumed", attempt="2")
