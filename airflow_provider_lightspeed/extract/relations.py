@@ -141,8 +141,12 @@ class Loading:
         }
 
     def learned(self, now: datetime) -> Learned:
-        """Return what a later read should know."""
-        found = Learned(self.refused, self.most, self.page_size, self._since or now, self.missing)
+        """Return what a later read should know.
+
+        A smaller page is not remembered by itself: the server may just have been down for a moment.
+        """
+        page_size = self.page_size if self.most else None
+        found = Learned(self.refused, self.most, page_size, self._since or now, self.missing)
         return found if found.as_json() else Learned()
 
     # -- what to ask for ---------------------------------------------------------------------------------------------
