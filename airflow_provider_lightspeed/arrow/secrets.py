@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from functools import cache
 from typing import Any, Final
 
+from airflow_provider_lightspeed.resources import catalog
+from airflow_provider_lightspeed.resources.base import Entity
 from airflow_provider_lightspeed.resources.catalog import entities
 
 #: Stands in ``_extra`` for a value that is secret, or that may show what is excluded or hashed.
@@ -51,6 +53,18 @@ def _owners() -> Mapping[str, frozenset[str]]:
                 for key in filter(None, (field.name, field.element)):
                     found.setdefault(key, set()).update(secrets.get(field.target, ()))
     return {key: frozenset(names) for key, names in found.items() if names}
+
+
+def is_secret(owner: Entity, path: str) -> bool:
+    """Whether a dotted path of fields leads to a secret, or to a field that the catalog does not know and its name tells."""
+    *above, name = path.split(".")
+    found: Entity | None = owner
+    for step in above:
+        target = found.find(step).target if found and found.has(step) else None
+        found = catalog.entity(target) if target else None
+    if found and found.has(name):
+        return found.find(name).is_secret
+    return bool(_TELLING.search(name)) or name in _names()[0]
 
 
 def without_secrets(key: str, value: Any) -> Any:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
 from decimal import Decimal, InvalidOperation
 from typing import Any, Final
@@ -54,19 +54,36 @@ def check_filters(plan: Plan, records: list[Record]) -> None:
 
     :raises ProtocolViolation: a row that does not fit means that the server ignored the filter.
     """
+    for name, condition, record, found in _outsiders(plan, records, lambda name: name != plan.checked_field):
+        raise not_applied(plan.resource.name, name, repr(str(condition)), _with(plan, record, found), found)
+
+
+def ignored_filter(plan: Plan, records: list[Record]) -> str | None:
+    """Return a filter that the server ignored although its field has another spelling; ``None``: there is none."""
+    spellings = plan.resource.entity.spellings
+    return next((name for name, *_ in _outsiders(plan, records, lambda name: len(spellings(name)) > 1)), None)
+
+
+def _outsiders(
+    plan: Plan, records: list[Record], is_checked: Callable[[str], bool]
+) -> Iterator[tuple[str, Condition, Record, str]]:
+    """Yield the rows that do not fit a filter: the filter, its condition, the row and its value.
+
+    :param is_checked: chooses filters by name.
+    """
     entity = plan.resource.entity
     fields = {spelling: field for field in entity.fields.values() for spelling in (field.name, *field.aliases)}
     filters = dict(plan.filters)
     if plan.archived in ("only", "false"):
         filters["archived"] = plan.archived == "only"
     for name, value in filters.items():
-        if name not in fields or fields[name].type not in _COMPARABLE or name == plan.checked_field:
+        if name not in fields or fields[name].type not in _COMPARABLE or not is_checked(name):
             continue
         condition, read = parse_condition(value, field=name), _COMPARABLE[fields[name].type]
         for record in records:
             found = next((record[key] for key in (name, *entity.spellings(name)) if key in record), None)
             if isinstance(found, str) and found and _fits(condition, read, found) is False:
-                raise not_applied(plan.resource.name, name, repr(str(condition)), _with(plan, record, found), found)
+                yield name, condition, record, found
 
 
 def _with(plan: Plan, record: Record, value: object) -> str:

@@ -15,7 +15,7 @@ from airflow_provider_lightspeed.exceptions import (
     RequestRefused,
     ServerFault,
 )
-from airflow_provider_lightspeed.extract.checks import not_applied
+from airflow_provider_lightspeed.extract.checks import ignored_filter, not_applied
 from airflow_provider_lightspeed.extract.plan import Plan
 from airflow_provider_lightspeed.extract.relations import Record, above, join
 from airflow_provider_lightspeed.extract.slices import BEGINNING
@@ -53,15 +53,17 @@ def list_pages(
     while True:
         try:
             for page in reader.pages(after, upto):
+                if reader.is_ignored(page):
+                    break
                 yield reader.complete(page)
                 after = reader.passed(page, after)
+            else:
+                return
         except AccessDenied as error:
             raise _denied(client, plan.resource, error) from None
         except (RequestRefused, ServerFault) as error:
             if not reader.heed(error):
                 raise _placed(error, plan.key, after) from None
-        else:
-            return
 
 
 class _ListReader:
@@ -88,6 +90,8 @@ class _ListReader:
         self._done: set[str] = set()
         self._is_begun_anew = False
         self._is_unkeyed_and_begun = False
+        #: The filters of the last request, each with the spelling that it was sent in.
+        self._sent: dict[str, str] = {}
         #: The refusal that another spelling was taken for.
         self._first_refusal: LightspeedError | None = None
 
@@ -108,10 +112,11 @@ class _ListReader:
         plan, loading = self._plan, self._plan.loading
         resource, limit = plan.resource, loading.limit(self._usual)
         self._last = (relations, limit, loading.most)
+        self._sent = {name: loading.spelled(name) for name in filters}
         return self._client.pages(
             self._path,
             envelope=resource.envelope,
-            filters={loading.spelled(name): value for name, value in filters.items()},
+            filters={self._sent[name]: value for name, value in filters.items()},
             relations=relations,
             relations_cost=resource.relations_cost(relations),
             sort=loading.spelled(sort) if sort else None,
@@ -140,12 +145,21 @@ class _ListReader:
                 )
                 raise RelationUnavailable(msg, resource=plan.resource.name, relations=[plan.child]) from None
             return True
-        if loading.respell(plan.resource, plan.filters, error):
+        if loading.respell(plan.resource, self._sent, error):
             self._first_refusal = error
             return True
         if self._first_refusal is not None and isinstance(error, RequestRefused):
             raise self._first_refusal from None  # the spelling was not the fault
         return loading.shrink(relations, error, limit, most)
+
+    def is_ignored(self, page: Page) -> bool:
+        """Whether a page shows that the server ignored a filter which has another spelling to try (B6, D6)."""
+        plan, name = self._plan, ignored_filter(self._plan, page.records)
+        if name is None or self._is_unkeyed_and_begun:
+            return False
+        is_anew = plan.loading.take_other_spelling(plan.resource, name, self._sent[name])
+        self._is_begun_anew |= is_anew
+        return is_anew
 
     def complete(self, page: Page) -> Page:
         """Return a page with the relations that were not asked for with it, or came only alone."""

@@ -7,9 +7,10 @@ from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import Any, Final
 
+from airflow_provider_lightspeed.arrow.secrets import is_secret
 from airflow_provider_lightspeed.arrow.tables import Layout
 from airflow_provider_lightspeed.arrow.types import Selection, shape_of
-from airflow_provider_lightspeed.client.query import request_cost
+from airflow_provider_lightspeed.client.query import Or, request_cost
 from airflow_provider_lightspeed.exceptions import InvalidArgument, unknown
 from airflow_provider_lightspeed.extract.drift import POLICIES
 from airflow_provider_lightspeed.extract.relations import Loading
@@ -157,7 +158,9 @@ def _check_key(job: Job) -> None:
 def _check_filters(job: Job) -> None:
     resource, names = job.resource, job.filters
     _archived_as(names.get("archived"))
-    resource.check_filters(names, job.relations)
+    asked = [*names, *(name for name, _ in Or.parse(names["or"]).alternatives)] if "or" in names else list(names)
+    _check_secrets(resource, asked)
+    resource.check_filters(asked, job.relations)
     absent = [name for name in resource.required_params if name not in names]
     if absent and resource.strategy is not Strategy.PERIOD:
         msg = f"filters: {resource.name} needs {', '.join(absent)}; add filters={{{absent[0]!r}: ...}}"
@@ -171,6 +174,17 @@ def _check_filters(job: Job) -> None:
         raise InvalidArgument(
             msg, field="filters", found=resource.modified_field, allowed=("window_start", "window_end")
         )
+
+
+def _check_secrets(resource: Resource, names: Iterable[str]) -> None:
+    """See that no filter is on a secret field: its value would be in URLs, in the manifest and in messages (M8)."""
+    for name in names:
+        if is_secret(resource.entity, name):
+            msg = (
+                f"filters: {name!r} of {resource.name} is a secret field, and a filter's value is sent in the URL and kept "
+                "in the manifest; filter by another field, or name it in columns and filter the rows afterwards"
+            )
+            raise InvalidArgument(msg, field="filters", found=name, allowed=("fields that are not secret",))
 
 
 @dataclass(frozen=True, slots=True)

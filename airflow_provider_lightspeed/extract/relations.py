@@ -216,18 +216,31 @@ class Loading:
             log.warning("%s: the account refuses the relation %s; it is read without", resource.name, name)
         return True
 
-    def respell(self, resource: Resource, filters: Iterable[str], error: LightspeedError) -> bool:
-        """Take the other spelling of a filter's field that an answer of 400 names; tell whether there is one left (B6)."""
+    def respell(self, resource: Resource, sent: Mapping[str, str], error: LightspeedError) -> bool:
+        """Take the other spelling of a filter's field that an answer of 400 names; tell whether there is one left (B6).
+
+        :param sent: the filters of the refused request, each with the spelling that it was sent in.
+        """
         said = str(getattr(error, "said", "") or "")
         if error.fields.get("status") != 400:
             return False
-        for name in filters:
-            others = [each for each in resource.entity.spellings(name) if each != name]
-            if others and self.spelled(name) in said and name not in self._spellings:
-                log.info("%s: the filter field %s is spelled %s here", resource.name, name, others[0])
-                self._spellings[name] = others[0]
+        named = [name for name, spelling in sent.items() if spelling in said]
+        return any(self.take_other_spelling(resource, name, sent[name]) for name in named)
+
+    def take_other_spelling(self, resource: Resource, name: str, sent: str) -> bool:
+        """Send a filter's field in its other spelling from now on; tell whether there is one left (B6, D6).
+
+        :param sent: the spelling that failed. Another worker may have replaced it already.
+        """
+        others = [each for each in resource.entity.spellings(name) if each != name]
+        with self._lock:
+            if self.spelled(name) != sent:
                 return True
-        return False
+            if not others or name in self._spellings:
+                return False
+            self._spellings[name] = others[0]
+        log.info("%s: the filter field %s is spelled %s here", resource.name, name, others[0])
+        return True
 
     def shrink(self, relations: Sequence[str], error: LightspeedError, limit: int | None, most: int | None) -> bool:
         """Ask for less after a 5xx with relations: first half a page, then half the relations; tell whether it can (C1).

@@ -140,6 +140,10 @@ class Entity:
             return self.fields[name]
         return next((found for found in self.fields.values() if name in found.aliases), None) or self.fields[name]
 
+    def has(self, name: str) -> bool:
+        """Whether there is a field of that name, in any of its spellings."""
+        return name in self.fields or any(name in found.aliases for found in self.fields.values())
+
     def spellings(self, name: str) -> tuple[str, ...]:
         """Return all spellings of a field, the catalog's first; of a name that is none, the name itself."""
         try:

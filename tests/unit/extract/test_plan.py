@@ -61,6 +61,8 @@ def test_payments_come_through_their_sales() -> None:
         ({"resource": "Sale", "filters": {"complete": 1}}, "Did you mean 'completed'"),
         ({"resource": "Sale", "filters": {"updateTime": ">,x"}}, "set by the window"),
         ({"resource": "Sale", "filters": {"Customer.firstName": "x"}}, "add it to relations"),
+        ({"resource": "Sale", "filters": {"or": "complete=1|voided=1"}}, "Did you mean 'completed'"),
+        ({"resource": "Sale", "filters": {"or": "voided=1"}}, "at least two alternatives"),
         ({"resource": "CatalogSearch"}, "needs"),
     ],
 )
@@ -115,3 +117,30 @@ def test_other_protection_is_another_query() -> None:
     ]
     assert len({str(query) for query in queries}) == 4
     assert "pepper" not in str(queries)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"resource": "CreditAccount", "filters": {"code": "6001"}},
+        {"resource": "CreditAccount", "filters": '{"code": "~,6001%"}'},
+        {"resource": "CreditAccount", "filters": {"or": "code=6001|balance=<,0"}, "mode": "full"},
+        {"resource": "Customer", "filters": {"CreditAccount.code": "6001"}, "relations": ["CreditAccount"]},
+        {"resource": "Vendor", "filters": {"integrationPassword": "6001"}},
+        {"resource": "CCCharge", "filters": {"response": "6001"}},
+        {"resource": "Shop", "filters": {"CCGateway.transKey": "6001"}, "relations": ["CCGateway"]},
+        {"resource": "Order", "filters": {"Vendor.newApiKey": "6001"}, "relations": ["Vendor"]},
+        {"resource": "CreditAccount", "filters": {"code": "6001"}, "columns": ["creditAccountID", "code"]},
+    ],
+)
+def test_m8_filter_on_a_secret_is_refused_by_name_alone(options: dict[str, Any]) -> None:
+    """It would be in the URL and the manifest. In either spelling, in an alternative, in a relation; its value is not shown."""
+    with pytest.raises(InvalidArgument, match=r"filters: '[\w.]+' of \w+ is a secret field") as caught:
+        Job.of(**options)
+    assert "6001" not in f"{caught.value} {caught.value!r} {caught.value.fields}"
+
+
+def test_m8_fields_that_share_a_secret_s_name_can_be_filtered_on() -> None:
+    """``code`` is a gift card's number in a credit account only."""
+    Job.of("PaymentType", filters={"code": "cash"})
+    Job.of("CreditAccount", filters={"or": "giftCard=true|balance=<,0"}, mode="full")

@@ -46,6 +46,17 @@ def test_c2_relation_that_the_dataset_holds_cannot_be_done_without() -> None:
     assert Loading().refuse(SALE, RELATIONS, error)
 
 
+def test_b6_workers_that_are_refused_at_the_same_time_all_take_the_other_spelling() -> None:
+    """The first one changes it; the others were refused in the spelling that is given up, and that is no second refusal."""
+    loading = Loading()
+    error = RequestRefused("no", status=400, said="Unknown field updateTime")
+    for _ in range(3):
+        assert loading.respell(SALE, {"updateTime": "updateTime", "completed": "completed"}, error)
+    assert loading.spelled("updateTime") == "updatetime"
+    again = RequestRefused("no", status=400, said="Unknown field updatetime")
+    assert not loading.respell(SALE, {"updateTime": "updatetime"}, again)
+
+
 def test_answers_are_united_only_where_they_agree() -> None:
     """In depth: a line has the relations of both."""
     first = {"saleID": "1", "SaleLines": {"SaleLine": [{"saleLineID": "5", "Item": {"itemID": "2"}}]}}
