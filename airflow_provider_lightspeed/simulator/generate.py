@@ -137,6 +137,7 @@ class Plan:
             "Contact": self.customers + 40,
             "SaleLine": self.sales,
             "SalePayment": self.sales,
+            "CreditAccount": max(DEFAULT_COUNT, self.customers // 4),
         }
         return sizes.get(store, COUNTS.get(store, DEFAULT_COUNT))
 

@@ -9,6 +9,9 @@ from typing import Any
 
 import pytest
 
+from airflow_provider_lightspeed.exceptions import ServerFault
+from airflow_provider_lightspeed.extract import attempt as attempt_module
+from airflow_provider_lightspeed.extract import chain, pages, slices
 from airflow_provider_lightspeed.extract.pages import count_records
 from airflow_provider_lightspeed.extract.plan import Job, make_plan
 from airflow_provider_lightspeed.extract.run import extract
@@ -18,13 +21,15 @@ from airflow_provider_lightspeed.extract.window import RunFacts, Window
 from airflow_provider_lightspeed.simulator.testing import SimulatorProcess
 from tests.support.fakes import NOON, client_of
 from tests.support.interference import SharedTime
-from tests.support.truth import rows_of
+from tests.support.truth import assert_equal, rows_of
 
 OPTIONS: dict[str, Any] = {
     "sales": 400,
     "items": 40,
-    "customers": 700,
+    "customers": 2_000,
     "days": 20,
+    "registers": 40,
+    "latency_ms": 30,
     "no_limits": True,
     "grant": True,
     "token_life": 10**7,
@@ -39,10 +44,10 @@ def till(request: pytest.FixtureRequest) -> Iterator[SimulatorProcess]:
         yield running
 
 
-def read(shop: SimulatorProcess, folder: Path, key: str, *, sweep: bool = False) -> Summary:
+def read(shop: SimulatorProcess, folder: Path, key: str, *, attempt: str = "1", sweep: bool = False) -> Summary:
     return extract(
         client_of(shop, clock=SharedTime(shop)), Storage.at(str(folder)), Job.of("CreditAccount"), RunFacts(),
-        run_key=key, attempt="1", clock=SharedTime(shop), sweep_every=timedelta(0) if sweep else None,
+        run_key=key, attempt=attempt, clock=SharedTime(shop), sweep_every=timedelta(0) if sweep else None,
     )  # fmt: skip
 
 
@@ -58,6 +63,35 @@ def test_b4_both_lists_are_one_dataset(till: SimulatorProcess, tmp_path: Path) -
     assert ids(tmp_path) == sorted(row["creditAccountID"] for row in truth)
     plan = make_plan(Job.of("CreditAccount", mode="full"), Window(None, NOON), {})
     assert count_records(client_of(till), plan) == len(truth)
+
+
+@pytest.fixture
+def small_pages(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What one request brings is little, and stored at once: both lists take many of them."""
+    for module in (pages, slices):
+        monkeypatch.setattr(module, "PAGE_SIZE", 20)
+    for module in (chain, attempt_module):
+        monkeypatch.setattr(module, "STORE_EVERY", 0.0)
+
+
+@pytest.mark.usefixtures("small_pages")
+def test_b4_slices_that_are_read_side_by_side_hold_each_account_once(till: SimulatorProcess, tmp_path: Path) -> None:
+    """A slice is a stretch of keys of both lists. Workers that break off together go on together."""
+    truth = till.truth("CreditAccount")
+    till.clear_audit()
+    till.faults({"action": "status", "status": 500, "path": "CreditAccount", "nth": 25, "count": None})
+    with pytest.raises(ServerFault):
+        read(till, tmp_path, "first")
+    till.clear_faults()
+    assert not list(tmp_path.glob("CreditAccount/*.parquet"))
+    counts = []
+    for folder, attempt in ((tmp_path, "2"), (tmp_path / "anew", "1")):
+        before = till.counters()["requests"]
+        read(till, folder, "first", attempt=attempt)
+        counts.append(till.counters()["requests"] - before)
+        assert_equal("CreditAccount", rows_of(folder, "CreditAccount"), truth)
+    assert till.counters()["max_in_flight"] > 2
+    assert counts[0] < counts[1]  # what the first try has read is not read again
 
 
 def test_b4_window_holds_changes_of_both_lists(till: SimulatorProcess, tmp_path: Path) -> None:
