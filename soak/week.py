@@ -18,7 +18,7 @@ from typing import Any
 from airflow_provider_lightspeed.extract.storage import Storage
 from soak.report import Size
 from tests.support.busy_week.shop import RESOURCES
-from tests.support.busy_week.week import Plan, Report, Week
+from tests.support.busy_week.week import LIVE, Plan, Report, Week
 
 #: Accounts that are printed of each rule and seed.
 MOST_ACCOUNTS = 2
@@ -27,10 +27,9 @@ PROCESSES = 2
 
 
 def weeks(size: Size, folder: Path) -> dict[str, Any]:
-    """Run a week of each seed."""
-    run = partial(_week, Plan(days=size.week_days), folder)
+    """Run a week of each seed, half of them as the live API behaves."""
     with ProcessPoolExecutor(PROCESSES, mp_context=get_context("spawn")) as pool:
-        reports = list(pool.map(run, range(1, size.weeks + 1)))
+        reports = list(pool.map(partial(_half_live, size.week_days, folder), range(1, size.weeks + 1)))
     ended, broken = Counter[str](), Counter[str]()
     for report in reports:
         ended.update(report.ended)
@@ -46,6 +45,11 @@ def weeks(size: Size, folder: Path) -> dict[str, Any]:
         "broken": dict(broken),
         "ok": not broken and ended["published"] > 0,
     }
+
+
+def _half_live(days: float, folder: Path, seed: int) -> Report:
+    """Run two weeks in four as the live API behaves: one on a disk, one in memory."""
+    return _week(Plan(days=days, live=LIVE if seed % 4 in (2, 3) else "none"), folder, seed)
 
 
 def _week(plan: Plan, folder: Path, seed: int) -> Report:
@@ -71,11 +75,15 @@ def main() -> int:
     parser.add_argument("--days", type=float, default=whole.days)
     parser.add_argument("--only", action="append", choices=RESOURCES, help="extract this resource; may be repeated")
     parser.add_argument("--without", action="append", default=[], choices=["clears", "fulls", "sweeps", "zombies"])
+    parser.add_argument(
+        "--live", nargs="?", const=LIVE, default=whole.live, metavar="SWITCHES", help=f"live behaviours; alone: {LIVE}"
+    )
     parser.add_argument("--most", type=int, default=MOST_ACCOUNTS, help="accounts of each rule")
     arguments = parser.parse_args()
     plan = Plan(
         days=arguments.days,
         resources=tuple(arguments.only or RESOURCES),
+        live=arguments.live,
         **dict.fromkeys(arguments.without, False),
     )
     broken = 0

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,7 @@ import pytest
 from airflow_provider_lightspeed.extract.storage import Storage
 from airflow_provider_lightspeed.simulator.testing import SimulatorProcess
 from tests.support.busy_week.timeline import Timeline
-from tests.support.busy_week.week import START, Plan, Report, Week
+from tests.support.busy_week.week import LIVE, START, Plan, Report, Week
 from tests.support.busy_week.wire import OverHttp
 
 DAY = Plan(days=1.0)
@@ -26,15 +27,23 @@ def assert_true(report: Report) -> None:
     assert report.checks > 50
 
 
-@pytest.mark.parametrize("seed", [1, pytest.param(2, marks=pytest.mark.slow), pytest.param(3, marks=pytest.mark.slow)])
-def test_every_view_of_a_day_is_the_truth(seed: int) -> None:
+@pytest.mark.parametrize(
+    ("seed", "live"),
+    [
+        (1, "none"),
+        pytest.param(2, LIVE, marks=pytest.mark.slow),
+        pytest.param(3, "none", marks=pytest.mark.slow),
+        pytest.param(5, LIVE, marks=pytest.mark.slow),
+    ],
+)
+def test_every_view_of_a_day_is_the_truth(seed: int, live: str) -> None:
     """Checked after each of some hundred runs, failures, kills and second tries."""
-    assert_true(Week(seed, Storage.at(f"memory://day-{seed}"), DAY).run())
+    assert_true(Week(seed, Storage.at(f"memory://day-{seed}"), replace(DAY, live=live)).run())
 
 
 def test_every_view_of_half_a_day_over_http_and_on_disk_is_the_truth(tmp_path: Path) -> None:
-    """The same with what a real extract has between itself and the shop."""
-    plan = Plan(days=0.5, pace=120.0, resources=("SalePayment", "Sale", "Item", "InventoryLog"))
+    """The same with what a real extract has between itself and the shop, which behaves as the live API does."""
+    plan = Plan(days=0.5, pace=120.0, live=LIVE, resources=("SalePayment", "Sale", "Item", "CreditAccount"))
     with SimulatorProcess(
         sales=plan.sales,
         items=plan.items,
@@ -44,6 +53,7 @@ def test_every_view_of_half_a_day_over_http_and_on_disk_is_the_truth(tmp_path: P
         no_limits=True,
         grant=True,
         token_life=10_000_000,
+        live=plan.live,
     ) as process:
 
         def simulation(timeline: Timeline) -> OverHttp:

@@ -22,6 +22,7 @@ RESOURCES = (
     "Item",
     "ItemShop",
     "Customer",
+    "CreditAccount",
     "Employee",
     "InventoryLog",
     "PaymentType",
@@ -60,6 +61,9 @@ class Business:
             (5, self.edit_customer),
             (2, lambda: self.archive("Customer")),
             (0.4, lambda: self.delete("Customer")),
+            (3, self.edit_account),
+            (1, lambda: self.archive("CreditAccount")),
+            (0.4, lambda: self.delete("CreditAccount")),
             (1, self.edit_employee),
             (0.1, lambda: self.delete("Employee")),
             (0.7, lambda: self.archive("PaymentType")),
@@ -173,6 +177,11 @@ class Business:
         """Write a customer's name anew."""
         if customer := self._some("Customer"):
             self._update("Customer", customer, "edit", lastName=f"Name {self._rng.randrange(10**9)}")
+
+    def edit_account(self) -> None:
+        """Describe a customer's account or a gift card."""
+        if account := self._some("CreditAccount"):
+            self._update("CreditAccount", account, "edit", description=f"account {self._rng.randrange(10**9)}")
 
     def edit_employee(self) -> None:
         """Lock an employee out, or let one in."""

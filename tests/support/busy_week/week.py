@@ -38,6 +38,8 @@ SKEW: Final = 180.0
 #: How often deleted records are looked for, of the resources of which they are.
 SWEEP: Final = timedelta(hours=15)
 RELATIONS: Final = {"Sale": ("SaleLines", "SalePayments")}
+#: All live behaviours that meet an extract, with one relation per request (C1) and many faults that pass (A12).
+LIVE: Final = "all,C1=1,A12=40"
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +54,7 @@ class Plan:
     :param fulls: whether everything is read anew now and then, beside other runs.
     :param sweeps: whether deleted records are looked for.
     :param zombies: whether a try may go on after it was taken for dead and tried again.
+    :param live: the behaviours of the live API that are switched on, as :meth:`Live.parse` reads them.
     """
 
     days: float = 7.0
@@ -64,6 +67,7 @@ class Plan:
     fulls: bool = True
     sweeps: bool = True
     zombies: bool = True
+    live: str = "none"
 
 
 @dataclass
@@ -117,7 +121,9 @@ class Week:
         self._labels: dict[str, str] = {}
         self.report = Report(seed)
         sizes = {"sales": self._plan.sales, "items": self._plan.items, "customers": self._plan.customers}
-        self._simulation = simulation(self._timeline) if simulation else InProcess(self._timeline, seed, **sizes)
+        self._simulation = (
+            simulation(self._timeline) if simulation else InProcess(self._timeline, seed, live=self._plan.live, **sizes)
+        )
         self._history = History(RESOURCES)
         for name in RESOURCES:
             self._history.begin(name, self._simulation.rows(name))

@@ -21,6 +21,7 @@ from airflow_provider_lightspeed.redact import Secret
 from airflow_provider_lightspeed.simulator.app import create_app
 from airflow_provider_lightspeed.simulator.clients import OAuthRules
 from airflow_provider_lightspeed.simulator.clock import SimulatorClock
+from airflow_provider_lightspeed.simulator.live import Live
 from airflow_provider_lightspeed.simulator.state import Settings, Simulator
 from airflow_provider_lightspeed.simulator.testing import SimulatorProcess
 from airflow_provider_lightspeed.simulator.world import World
@@ -51,15 +52,16 @@ class Simulation(Protocol):
 class InProcess:
     """The simulator's application, called in the caller's thread, without a network.
 
+    :param live: behaviours of the live API that are switched on.
     :param sizes: of the shop: ``sales``, ``items``, ``customers``.
     """
 
     host = "http://simulator"
 
-    def __init__(self, timeline: Timeline, seed: int, **sizes: int) -> None:
+    def __init__(self, timeline: Timeline, seed: int, *, live: str = "none", **sizes: int) -> None:
         self._timeline = timeline
         self._world = World.generate(seed, days=20, registers=2, now=timeline.moment(), account_id="12345", **sizes)
-        settings = Settings(limits=False, oauth=OAuthRules(token_life=1e9, refresh_life=1e9))
+        settings = Settings(limits=False, oauth=OAuthRules(token_life=1e9, refresh_life=1e9), live=Live.parse(live))
         self._app = create_app(self._world, settings, SimulatorClock(lambda: timeline.now))
         simulator: Simulator = self._app.state.simulator
         pair = simulator.oauth.issue(simulator.client.client_id, "12345", settings.scope, timeline.now)
