@@ -17,6 +17,7 @@ TEXTS: Final = (FieldType.STRING, FieldType.MIXED)
 #: Digits before the point of decimal(38,10).
 _SAFE_DIGITS: Final = 28
 _FIRST_MOMENT: Final = build.moment(datetime(1, 1, 1, tzinfo=UTC))
+_LAST_MOMENT: Final = build.moment(datetime.max.replace(tzinfo=UTC))
 _EMPTY: Final = build.text("")
 _NULL: Final = pa.nulls(1, pa.string())[0]
 
@@ -37,8 +38,10 @@ def cast(column: Column, texts: pa.Array) -> pa.Array | None:
             typed = pc.if_else(pc.equal(texts, _EMPTY), _NULL, texts).cast(column.arrow)
         except pa.ArrowInvalid:
             return None
-    if column.type is FieldType.DATETIME and pc.any(pc.less(typed, _FIRST_MOMENT)).as_py():
-        return None  # Arrow reads the year 0, which Python and most warehouses cannot
+    if column.type is FieldType.DATETIME:
+        ends = pc.min_max(typed)
+        if pc.less(ends["min"], _FIRST_MOMENT).as_py() or pc.greater(ends["max"], _LAST_MOMENT).as_py():
+            return None  # Arrow reads the years 0 and 10000, which Python and most warehouses cannot
     return typed
 
 

@@ -39,6 +39,9 @@ def careful(column: Column, text: str) -> Any:
 @example(FieldType.QUANTITY, ["2211835385207283551032663303410"])
 @example(FieldType.MONEY, ["1.5e30"])
 @example(FieldType.DATETIME, ["0000-00-00T00:00:00+00:00"])
+@example(FieldType.DATETIME, ["9999-12-31T23:59:59-01:00"])
+@example(FieldType.DATETIME, ["9999-12-31T23:59:59+00:00", "0001-01-01T00:00:00+00:00"])
+@example(FieldType.DATETIME, ["0001-01-01T00:00:00+01:00"])
 def test_column_that_arrow_casts_holds_what_the_careful_way_gives(kind: FieldType, texts: list[str]) -> None:
     """Or Arrow refuses the column, and the careful way is taken: no value changes by the way that it is read."""
     column = Column("x", kind, ("x",))
