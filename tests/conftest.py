@@ -10,6 +10,7 @@ import atexit
 import base64
 import os
 import shutil
+import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,9 +22,12 @@ from hypothesis import settings
 # commit the same each time.
 settings.register_profile("default", deadline=None)
 settings.register_profile("ci", deadline=None, derandomize=True, print_blob=True)
-# For runs that are about something else.
-settings.register_profile("few", deadline=None, max_examples=3, database=None)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
+
+#: ``TEST_WITHOUT_AIRFLOW=1``: Airflow cannot be imported, and nothing may be skipped for want of it (``make test-unit``).
+_WITHOUT_AIRFLOW = bool(os.environ.get("TEST_WITHOUT_AIRFLOW"))
+if _WITHOUT_AIRFLOW:
+    sys.modules["airflow"] = None  # type: ignore[assignment]
 
 _FOLDER_MARKERS = ("contract", "integration", "system", "browser")
 
@@ -72,6 +76,18 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         folder = item.path.relative_to(Path(__file__).parent).parts[0]
         if folder in _FOLDER_MARKERS:
             item.add_marker(folder)
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """See that the core has run without Airflow, and all of it."""
+    if not _WITHOUT_AIRFLOW:
+        return
+    reporter = session.config.pluginmanager.get_plugin("terminalreporter")
+    skipped = len(reporter.stats.get("skipped", ())) if reporter else 0
+    loaded = [name for name in sys.modules if name.startswith("airflow.")]
+    if skipped or loaded:
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+        sys.stderr.write(f"\nthe core needs Airflow: {skipped} tests were skipped, loaded are {loaded[:5]}\n")
 
 
 @pytest.fixture(scope="session")
