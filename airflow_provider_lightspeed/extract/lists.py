@@ -90,6 +90,8 @@ class _ListReader:
         self._done: set[str] = set()
         self._is_begun_anew = False
         self._is_unkeyed_and_begun = False
+        #: Whether a page has shown that the server applies the filters as they are spelled.
+        self._is_applied = False
         #: The filters of the last request, each with the spelling that it was sent in.
         self._sent: dict[str, str] = {}
         #: The refusal that another spelling was taken for.
@@ -155,7 +157,7 @@ class _ListReader:
     def is_ignored(self, page: Page) -> bool:
         """Whether a page shows that the server ignored a filter which has another spelling to try (B6, D6)."""
         plan, name = self._plan, ignored_filter(self._plan, page.records)
-        if name is None or self._is_unkeyed_and_begun:
+        if name is None or self._is_applied or self._is_unkeyed_and_begun:
             return False
         is_anew = plan.loading.take_other_spelling(plan.resource, name, self._sent[name])
         self._is_begun_anew |= is_anew
@@ -177,6 +179,7 @@ class _ListReader:
     def passed(self, page: Page, after: int) -> int:
         """Note that a page was handed on; return the key behind which the list goes on."""
         plan, key = self._plan, self._plan.resource.primary_key
+        self._is_applied |= bool(page.records)
         if plan.key is None or self._sort:
             self._is_unkeyed_and_begun = not key
             self._done.update(str(record.get(key or "")) for record in page.records)
