@@ -17,7 +17,7 @@ PACKAGE: Final = TESTS.parent / "airflow_provider_lightspeed"
 #: tests are.
 TESTED_ELSEWHERE: Final = {
     "client/transport.py": "integration/client/test_transport.py",
-    "commands/connections.py": "integration/commands/test_status.py",
+    "commands/connections.py": "integration/commands/test_connections.py",
     "commands/consents.py": "integration/commands/test_connect.py",
     "commands/extract.py": "integration/commands/test_extract.py",
     "extract/attempt.py": "contract/test_reads_resume.py",
