@@ -11,7 +11,7 @@ import pytest
 
 from tools.databases import available
 
-pytestmark = [pytest.mark.timeout(300), pytest.mark.slow]
+pytestmark = pytest.mark.timeout(300)
 ROOT = Path(__file__).parents[2]
 PACKAGE = "airflow_provider_lightspeed"
 
@@ -27,7 +27,7 @@ MUTATIONS = {
         "tokens/home.py",
         ".execution_options(populate_existing=True)",
         "",
-        "unit/tokens/test_store.py",
+        "integration/tokens/test_store.py",
         "test_locked_row_is_read_anew_even_if_the_session_knows_it",
     ),
     "without the compare-and-swap": (
@@ -41,12 +41,21 @@ MUTATIONS = {
 
 
 @pytest.mark.parametrize("name", list(MUTATIONS))
+def test_mutation_names_code_and_a_test_that_are_there(name: str) -> None:
+    """Whoever moves either has to say so here: the mutations themselves are slow and run seldom."""
+    file, code, _, folder, test = MUTATIONS[name]
+    assert (ROOT / PACKAGE / file).read_text().count(code) == 1
+    assert f"def {test.partition('[')[0]}(" in (ROOT / "tests" / folder).read_text()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", list(MUTATIONS))
 def test_a_test_fails(name: str, tmp_path: Path) -> None:
     """Proves that the tests of ``test_databases`` can fail."""
     if "postgres" not in available():
         pytest.skip("Postgres is not installed")
     file, found, replacement, folder, test = MUTATIONS[name]
-    for part in (PACKAGE, "tests", "tools", "pyproject.toml"):
+    for part in (PACKAGE, "tests", "tools", "pyproject.toml", "uv.lock"):
         copy = shutil.copytree if (ROOT / part).is_dir() else shutil.copy
         copy(ROOT / part, tmp_path / part)
     target = tmp_path / PACKAGE / file
