@@ -91,7 +91,7 @@ class AirflowStack:
             # SQLite's writers wait for one another, on a busy machine for longer than the default of five seconds.
             "database__sql_alchemy_conn": f"sqlite:///{self.home / 'airflow.db'}?timeout=30",
             "database__load_default_connections": "False",
-            # A new file is found at once, and parsed once: nobody edits DAGs here.
+            # A new file is found at once, and parsed once: tests edit no DAGs.
             "dag_processor__refresh_interval": "1",
             "dag_processor__bundle_refresh_check_interval": "1",
             "dag_processor__min_file_process_interval": "3600",

@@ -52,7 +52,10 @@ def demonstrate(folder: Path, *, keep: bool) -> int:
             simulator = running.enter_context(SimulatorProcess(registers=4))
         with step("Airflow 3: api-server, scheduler, dag-processor"):
             stack = AirflowStack(
-                folder / "airflow", examples(folder / "dags"), config={"core__dag_discovery_safe_mode": "True"}
+                folder / "airflow",
+                examples(folder / "dags"),
+                # Whoever clicks through may edit a DAG, too.
+                config={"core__dag_discovery_safe_mode": "True", "dag_processor__min_file_process_interval": "5"},
             )
             running.enter_context(stack)
         simulator.client(redirect_uri=f"{stack.url}/lightspeed/callback")

@@ -22,7 +22,7 @@ def operator(path: Path, **options: Any) -> LightspeedToParquetOperator:
     return LightspeedToParquetOperator(**{"task_id": "extract", "resource": "Sale", "path": str(path)} | options)
 
 
-@pytest.mark.skipif(not AIRFLOW_V_3_0_PLUS, reason="Airflow 2 asks in the webserver: test_buttons_airflow_2.py")
+@pytest.mark.skipif(not AIRFLOW_V_3_0_PLUS, reason="Airflow 2 asks in the webserver: tests/integration/links")
 def test_task_that_failed_shows_the_documentation_only() -> None:
     """Airflow 3 asks then as well; nothing raises, and a resource that does not exist has no page."""
     task = operator(Path("/data"))
