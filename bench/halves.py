@@ -63,8 +63,8 @@ def extract(facts: Facts, folder: str) -> dict[str, Any]:
     """Run the extract as the operator does."""
     from airflow_provider_lightspeed.extract.plan import Job
     from airflow_provider_lightspeed.extract.run import extract as run
-    from airflow_provider_lightspeed.extract.storage import Storage
     from airflow_provider_lightspeed.extract.window import RunFacts
+    from airflow_provider_lightspeed.lake.storage import Storage
 
     client = client_of(facts["base_url"], facts["access_token"], facts["account_id"])
     job = Job.of("Sale", mode="full", relations=["SaleLines"], filters=facts.get("filters"))

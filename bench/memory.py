@@ -69,8 +69,8 @@ def _resident() -> float:
 def _read(url: str, folder: str) -> dict[str, Any]:
     from airflow_provider_lightspeed.extract.plan import Job
     from airflow_provider_lightspeed.extract.run import extract
-    from airflow_provider_lightspeed.extract.storage import Storage
     from airflow_provider_lightspeed.extract.window import RunFacts
+    from airflow_provider_lightspeed.lake.storage import Storage
     from bench.halves import client_of
 
     samples: list[float] = []

@@ -52,8 +52,8 @@ def _change(simulator: SimulatorProcess, sales: int) -> None:
 def _run(simulator: SimulatorProcess, folder: str, key: str) -> dict[str, Any]:
     from airflow_provider_lightspeed.extract.plan import Job
     from airflow_provider_lightspeed.extract.run import extract
-    from airflow_provider_lightspeed.extract.storage import Storage
     from airflow_provider_lightspeed.extract.window import RunFacts
+    from airflow_provider_lightspeed.lake.storage import Storage
 
     found: dict[str, Any] = {}
     for name in RESOURCES:

@@ -44,8 +44,8 @@ def pace(*, short: bool) -> dict[str, Any]:
 def _case(case: Case) -> dict[str, Any]:
     from airflow_provider_lightspeed.extract.plan import Job
     from airflow_provider_lightspeed.extract.run import extract
-    from airflow_provider_lightspeed.extract.storage import Storage
     from airflow_provider_lightspeed.extract.window import RunFacts
+    from airflow_provider_lightspeed.lake.storage import Storage
 
     shop = {"sales": case.pages * 100, "items": 500, "customers": 500, "days": 365, "registers": case.registers}
     with (

@@ -15,7 +15,7 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
-from airflow_provider_lightspeed.extract.storage import Storage
+from airflow_provider_lightspeed.lake.storage import Storage
 from soak.report import Size
 from tests.support.busy_week.shop import RESOURCES
 from tests.support.busy_week.week import LIVE, Plan, Report, Week

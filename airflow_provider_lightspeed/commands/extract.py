@@ -21,13 +21,13 @@ from airflow_provider_lightspeed.exceptions import (
 )
 from airflow_provider_lightspeed.extract.commit import owner_of
 from airflow_provider_lightspeed.extract.dataset import Dataset
-from airflow_provider_lightspeed.extract.paths import resolve_path
 from airflow_provider_lightspeed.extract.plan import Job
 from airflow_provider_lightspeed.extract.run import extract
-from airflow_provider_lightspeed.extract.storage import Storage
 from airflow_provider_lightspeed.extract.summary import Summary
 from airflow_provider_lightspeed.extract.window import NothingToRead, RunFacts, moment_of
 from airflow_provider_lightspeed.hooks.lightspeed import LightspeedHook
+from airflow_provider_lightspeed.lake.paths import resolve_path
+from airflow_provider_lightspeed.lake.storage import Storage
 
 
 def run(arguments: argparse.Namespace) -> None:

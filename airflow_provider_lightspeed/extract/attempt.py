@@ -31,8 +31,8 @@ from airflow_provider_lightspeed.extract.plan import Job, Plan, make_plan
 from airflow_provider_lightspeed.extract.reader import Reader
 from airflow_provider_lightspeed.extract.relations import Learned, Loading
 from airflow_provider_lightspeed.extract.slices import Board, Slice, uncovered
-from airflow_provider_lightspeed.extract.storage import Storage
 from airflow_provider_lightspeed.extract.window import SETTLE, RunFacts, Window, resolve_window
+from airflow_provider_lightspeed.lake.storage import Storage
 from airflow_provider_lightspeed.resources.base import Strategy
 
 log = logging.getLogger(__name__)

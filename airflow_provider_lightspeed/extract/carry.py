@@ -17,11 +17,11 @@ import pyarrow.parquet as pq
 
 from airflow_provider_lightspeed.arrow.tables import MAIN, ROOT_KEY, Batches
 from airflow_provider_lightspeed.arrow.types import EXTRACTED_AT
-from airflow_provider_lightspeed.extract.ends import Ends
 from airflow_provider_lightspeed.extract.files import Files, Writer
 from airflow_provider_lightspeed.extract.output import Output
-from airflow_provider_lightspeed.extract.storage import Storage
-from airflow_provider_lightspeed.extract.tombstones import TOMBSTONES
+from airflow_provider_lightspeed.lake.storage import Storage
+from airflow_provider_lightspeed.lake.supersession import Ends
+from airflow_provider_lightspeed.lake.tombstones import TOMBSTONES
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 from airflow_provider_lightspeed.arrow.tables import MAIN
 from airflow_provider_lightspeed.extract.files import Files
 from airflow_provider_lightspeed.extract.plan import Job
-from airflow_provider_lightspeed.extract.storage import Storage
+from airflow_provider_lightspeed.lake.storage import Storage
 from airflow_provider_lightspeed.resources.base import Strategy
 
 #: More rows than this are taken for changes without a look at the dataset.

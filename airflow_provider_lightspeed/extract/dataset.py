@@ -25,7 +25,7 @@ from airflow_provider_lightspeed.exceptions import StorageError
 from airflow_provider_lightspeed.extract.commit import Commit
 from airflow_provider_lightspeed.extract.history import History
 from airflow_provider_lightspeed.extract.manifest import FORMAT, Json, derive, files_by_table, of_table, superseded
-from airflow_provider_lightspeed.extract.storage import Storage
+from airflow_provider_lightspeed.lake.storage import Storage
 
 #: Superseded files stay so long: a reader may be on its way with the manifest of before.
 KEEP_SUPERSEDED: Final = timedelta(hours=24)

@@ -11,7 +11,7 @@ from typing import Final
 import pyarrow as pa
 
 from airflow_provider_lightspeed.arrow.parquet import ROW_GROUP_BYTES, ROW_GROUP_ROWS, FileStats, ParquetSink
-from airflow_provider_lightspeed.extract.storage import Storage
+from airflow_provider_lightspeed.lake.storage import Storage
 
 log = logging.getLogger(__name__)
 

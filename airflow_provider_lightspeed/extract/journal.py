@@ -17,8 +17,8 @@ import orjson
 import pyarrow as pa
 
 from airflow_provider_lightspeed.extract.relations import Learned
-from airflow_provider_lightspeed.extract.storage import Storage
 from airflow_provider_lightspeed.extract.window import Window
+from airflow_provider_lightspeed.lake.storage import Storage
 
 FORMAT: Final = 3
 #: A read that is taken up again later than this starts afresh: its pages would be of two different days.

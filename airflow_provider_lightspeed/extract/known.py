@@ -11,8 +11,8 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from airflow_provider_lightspeed.arrow.types import EXTRACTED_AT, TIMESTAMP
-from airflow_provider_lightspeed.extract.ends import Ends
-from airflow_provider_lightspeed.extract.storage import Storage
+from airflow_provider_lightspeed.lake.storage import Storage
+from airflow_provider_lightspeed.lake.supersession import Ends
 
 
 @dataclass(frozen=True, slots=True)

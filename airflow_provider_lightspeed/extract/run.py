@@ -22,11 +22,11 @@ from airflow_provider_lightspeed.extract.manifest import Json, files_by_table
 from airflow_provider_lightspeed.extract.meter import Meter
 from airflow_provider_lightspeed.extract.pause import PausePolicy
 from airflow_provider_lightspeed.extract.plan import Job
-from airflow_provider_lightspeed.extract.storage import Storage
 from airflow_provider_lightspeed.extract.summary import Progress, Summary
 from airflow_provider_lightspeed.extract.sweep import check_sweepable, sweep, sweep_due
 from airflow_provider_lightspeed.extract.verify import check_verifiable, verify
 from airflow_provider_lightspeed.extract.window import NothingToRead, RunFacts
+from airflow_provider_lightspeed.lake.storage import Storage
 
 log = logging.getLogger(__name__)
 

@@ -33,8 +33,8 @@ from airflow_provider_lightspeed.extract.output import Output
 from airflow_provider_lightspeed.extract.pages import read_pages, slice_pages
 from airflow_provider_lightspeed.extract.plan import Job, Plan, key_of
 from airflow_provider_lightspeed.extract.slices import BEGINNING
-from airflow_provider_lightspeed.extract.tombstones import TOMBSTONES, tombstone_schema, tombstones
 from airflow_provider_lightspeed.extract.window import Window
+from airflow_provider_lightspeed.lake.tombstones import TOMBSTONES, tombstone_schema, tombstones
 from airflow_provider_lightspeed.resources.base import Strategy
 
 log = logging.getLogger(__name__)

@@ -234,12 +234,12 @@ class LightspeedToParquetOperator(BaseOperator):
         raise AssertionError("defer() always raises")
 
     def _extract(self, context: Mapping[str, Any], pause: PausePolicy | None) -> Outcome:
-        from airflow_provider_lightspeed.extract.paths import resolve_path
         from airflow_provider_lightspeed.extract.plan import Job
         from airflow_provider_lightspeed.extract.run import extract
-        from airflow_provider_lightspeed.extract.storage import Storage
         from airflow_provider_lightspeed.extract.summary import Paced
         from airflow_provider_lightspeed.hooks.lightspeed import LightspeedHook
+        from airflow_provider_lightspeed.lake.paths import resolve_path
+        from airflow_provider_lightspeed.lake.storage import Storage
         from airflow_provider_lightspeed.links.location import Location
         from airflow_provider_lightspeed.operators.outcome import Outcome
 

@@ -32,7 +32,7 @@ from airflow_provider_lightspeed.arrow.tables import MAIN, PARENT_KEY, PATH, POS
 from airflow_provider_lightspeed.arrow.types import EXTRA, EXTRACTED_AT, Column, Shape, shape_of
 from airflow_provider_lightspeed.assets import openlineage_name
 from airflow_provider_lightspeed.extract.output import Parents
-from airflow_provider_lightspeed.extract.tombstones import REASON, TOMBSTONES, tombstone_schema
+from airflow_provider_lightspeed.lake.tombstones import REASON, TOMBSTONES, tombstone_schema
 from airflow_provider_lightspeed.operators.outcome import Outcome
 from airflow_provider_lightspeed.resources.base import FieldType, Strategy
 from airflow_provider_lightspeed.resources.catalog import resource as resource_named

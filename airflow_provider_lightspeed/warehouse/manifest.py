@@ -14,7 +14,7 @@ from airflow_provider_lightspeed.arrow.tables import MAIN
 from airflow_provider_lightspeed.exceptions import StorageError
 from airflow_provider_lightspeed.extract.manifest import FORMAT, files_by_table, live_commits, seen_by
 from airflow_provider_lightspeed.extract.plan import FIRST_PERIOD
-from airflow_provider_lightspeed.extract.storage import Storage
+from airflow_provider_lightspeed.lake.storage import Storage
 from airflow_provider_lightspeed.resources.base import Strategy
 from airflow_provider_lightspeed.resources.catalog import resource as resource_named
 

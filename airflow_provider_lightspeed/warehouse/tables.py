@@ -15,7 +15,7 @@ from airflow_provider_lightspeed.arrow.tables import MAIN, PATH, ROOT_KEY, Layou
 from airflow_provider_lightspeed.arrow.types import LINEAGE, NAMINGS, TIMESTAMP, Selection, shape_of
 from airflow_provider_lightspeed.exceptions import InvalidArgument
 from airflow_provider_lightspeed.extract.output import Output
-from airflow_provider_lightspeed.extract.tombstones import REASON, TOMBSTONES
+from airflow_provider_lightspeed.lake.tombstones import REASON, TOMBSTONES
 from airflow_provider_lightspeed.resources.base import Resource, Strategy
 from airflow_provider_lightspeed.resources.catalog import resource as resource_named
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from airflow_provider_lightspeed.extract.storage import Storage
+from airflow_provider_lightspeed.lake.storage import Storage
 from airflow_provider_lightspeed.simulator.testing import SimulatorProcess
 from tests.support.busy_week.timeline import Timeline
 from tests.support.busy_week.week import LIVE, START, Plan, Report, Week

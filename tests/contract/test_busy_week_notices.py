@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from airflow_provider_lightspeed.extract.storage import Storage
+from airflow_provider_lightspeed.lake.storage import Storage
 from tests.support.busy_week.fate import small_world
 from tests.support.busy_week.rules import Rule
 from tests.support.busy_week.scene import Scene

@@ -13,9 +13,9 @@ from airflow_provider_lightspeed.client.transport import Transport
 from airflow_provider_lightspeed.exceptions import SchemaDrift
 from airflow_provider_lightspeed.extract.plan import Job
 from airflow_provider_lightspeed.extract.run import extract
-from airflow_provider_lightspeed.extract.storage import Storage
 from airflow_provider_lightspeed.extract.summary import Summary
 from airflow_provider_lightspeed.extract.window import RunFacts
+from airflow_provider_lightspeed.lake.storage import Storage
 from airflow_provider_lightspeed.simulator.testing import SimulatorProcess
 from tests.support.fakes import client_of
 from tests.support.interference import Interloper, Rewriter, SharedTime

@@ -15,9 +15,9 @@ from airflow_provider_lightspeed.extract import chain, pages, slices
 from airflow_provider_lightspeed.extract.pages import count_records
 from airflow_provider_lightspeed.extract.plan import Job, make_plan
 from airflow_provider_lightspeed.extract.run import extract
-from airflow_provider_lightspeed.extract.storage import Storage
 from airflow_provider_lightspeed.extract.summary import Summary
 from airflow_provider_lightspeed.extract.window import RunFacts, Window
+from airflow_provider_lightspeed.lake.storage import Storage
 from airflow_provider_lightspeed.simulator.testing import SimulatorProcess
 from tests.support.fakes import NOON, client_of
 from tests.support.interference import SharedTime

@@ -13,9 +13,9 @@ import pytest
 from airflow_provider_lightspeed.exceptions import AccessDenied, RelationUnavailable, ResourceUnavailable, ServerFault
 from airflow_provider_lightspeed.extract.plan import Job
 from airflow_provider_lightspeed.extract.run import extract
-from airflow_provider_lightspeed.extract.storage import Storage
 from airflow_provider_lightspeed.extract.summary import Summary
 from airflow_provider_lightspeed.extract.window import RunFacts
+from airflow_provider_lightspeed.lake.storage import Storage
 from airflow_provider_lightspeed.resources.catalog import resource
 from airflow_provider_lightspeed.simulator.testing import SimulatorProcess
 from tests.support.fakes import client_of

@@ -15,8 +15,8 @@ from airflow_provider_lightspeed.client.query import PAGE_SIZE
 from airflow_provider_lightspeed.exceptions import ServerFault
 from airflow_provider_lightspeed.extract.plan import TRAILING_KEYS, Job
 from airflow_provider_lightspeed.extract.run import extract
-from airflow_provider_lightspeed.extract.storage import Storage
 from airflow_provider_lightspeed.extract.window import RunFacts
+from airflow_provider_lightspeed.lake.storage import Storage
 from airflow_provider_lightspeed.resources.catalog import resource
 from airflow_provider_lightspeed.simulator.testing import SimulatorProcess
 from tests.support.fakes import client_of

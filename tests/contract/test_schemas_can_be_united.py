@@ -19,8 +19,8 @@ import pytest
 from airflow_provider_lightspeed.arrow.types import arrow_schema
 from airflow_provider_lightspeed.extract.plan import Job
 from airflow_provider_lightspeed.extract.run import extract
-from airflow_provider_lightspeed.extract.storage import Storage
 from airflow_provider_lightspeed.extract.window import RunFacts
+from airflow_provider_lightspeed.lake.storage import Storage
 from airflow_provider_lightspeed.resources.base import FieldType
 from airflow_provider_lightspeed.resources.catalog import resource, resources
 from airflow_provider_lightspeed.simulator.testing import SimulatorProcess

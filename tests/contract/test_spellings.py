@@ -12,8 +12,8 @@ from airflow_provider_lightspeed.client.transport import Reply, Request, Request
 from airflow_provider_lightspeed.exceptions import ProtocolViolation, RequestRefused
 from airflow_provider_lightspeed.extract.plan import Job
 from airflow_provider_lightspeed.extract.run import extract
-from airflow_provider_lightspeed.extract.storage import Storage
 from airflow_provider_lightspeed.extract.window import RunFacts
+from airflow_provider_lightspeed.lake.storage import Storage
 from airflow_provider_lightspeed.simulator.testing import SimulatorProcess
 from tests.support.fakes import client_of
 from tests.support.interference import SharedTime

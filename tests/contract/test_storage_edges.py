@@ -16,9 +16,9 @@ from airflow_provider_lightspeed.extract import attempt as attempt_module
 from airflow_provider_lightspeed.extract import chain
 from airflow_provider_lightspeed.extract.plan import Job
 from airflow_provider_lightspeed.extract.run import extract
-from airflow_provider_lightspeed.extract.storage import Storage
 from airflow_provider_lightspeed.extract.summary import Summary
 from airflow_provider_lightspeed.extract.window import RunFacts
+from airflow_provider_lightspeed.lake.storage import Storage
 from airflow_provider_lightspeed.simulator.testing import SimulatorProcess
 from airflow_provider_lightspeed.warehouse.manifest import read_manifest
 from tests.support.fakes import client_of

@@ -12,10 +12,10 @@ from airflow_provider_lightspeed.exceptions import InvalidArgument, SweepAborted
 from airflow_provider_lightspeed.extract import attempt
 from airflow_provider_lightspeed.extract.plan import Job
 from airflow_provider_lightspeed.extract.run import extract
-from airflow_provider_lightspeed.extract.storage import Storage
 from airflow_provider_lightspeed.extract.summary import Summary
 from airflow_provider_lightspeed.extract.sweep import check_sweepable
 from airflow_provider_lightspeed.extract.window import NothingToRead, RunFacts
+from airflow_provider_lightspeed.lake.storage import Storage
 from airflow_provider_lightspeed.simulator.testing import SimulatorProcess
 from tests.support.fakes import client_of
 from tests.support.interference import SharedTime

@@ -11,7 +11,7 @@ from typing import Any
 import duckdb
 import pytest
 
-from airflow_provider_lightspeed.extract.storage import Storage
+from airflow_provider_lightspeed.lake.storage import Storage
 from airflow_provider_lightspeed.warehouse import loads
 from airflow_provider_lightspeed.warehouse.clients import load_duckdb
 from airflow_provider_lightspeed.warehouse.manifest import Manifest, files_of, new_loads, read_manifest

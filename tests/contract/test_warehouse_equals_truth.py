@@ -13,8 +13,8 @@ import pytest
 from airflow_provider_lightspeed.arrow.types import Selection
 from airflow_provider_lightspeed.extract.plan import Job
 from airflow_provider_lightspeed.extract.run import extract
-from airflow_provider_lightspeed.extract.storage import Storage
 from airflow_provider_lightspeed.extract.window import RunFacts
+from airflow_provider_lightspeed.lake.storage import Storage
 from airflow_provider_lightspeed.simulator.testing import SimulatorProcess
 from airflow_provider_lightspeed.warehouse.clients import load_duckdb
 from airflow_provider_lightspeed.warehouse.tables import Tables, tables_of

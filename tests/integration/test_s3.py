@@ -23,9 +23,9 @@ from airflow_provider_lightspeed.extract import chain
 from airflow_provider_lightspeed.extract.dataset import STALE, Dataset
 from airflow_provider_lightspeed.extract.plan import Job
 from airflow_provider_lightspeed.extract.run import extract
-from airflow_provider_lightspeed.extract.storage import Storage
 from airflow_provider_lightspeed.extract.summary import Summary
 from airflow_provider_lightspeed.extract.window import RunFacts
+from airflow_provider_lightspeed.lake.storage import Storage
 from airflow_provider_lightspeed.links.location import Location
 from airflow_provider_lightspeed.simulator.testing import SimulatorProcess
 from tests.contract.test_commit_protocol import run as run_and_die

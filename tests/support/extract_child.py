@@ -18,8 +18,8 @@ from airflow_provider_lightspeed.client.rest import RSeriesClient
 from airflow_provider_lightspeed.client.transport import RequestsTransport
 from airflow_provider_lightspeed.extract import attempt, chain, run
 from airflow_provider_lightspeed.extract.plan import Job
-from airflow_provider_lightspeed.extract.storage import Storage
 from airflow_provider_lightspeed.extract.window import RunFacts
+from airflow_provider_lightspeed.lake.storage import Storage
 from airflow_provider_lightspeed.redact import Secret
 
 

@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from airflow_provider_lightspeed.extract.manifest import live_commits
-from airflow_provider_lightspeed.extract.storage import Storage
+from airflow_provider_lightspeed.lake.storage import Storage
 from airflow_provider_lightspeed.resources.base import Resource, Strategy
 from airflow_provider_lightspeed.resources.catalog import resource
 from airflow_provider_lightspeed.warehouse.current import current as shipped

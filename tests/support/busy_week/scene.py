@@ -11,8 +11,8 @@ from airflow_provider_lightspeed.client.rest import RSeriesClient
 from airflow_provider_lightspeed.client.transport import Reply, Request
 from airflow_provider_lightspeed.extract.plan import Job
 from airflow_provider_lightspeed.extract.run import extract
-from airflow_provider_lightspeed.extract.storage import Storage
 from airflow_provider_lightspeed.extract.window import RunFacts
+from airflow_provider_lightspeed.lake.storage import Storage
 from tests.support.busy_week.check import Checker
 from tests.support.busy_week.history import History
 from tests.support.busy_week.rules import Rule

@@ -19,8 +19,8 @@ from airflow_provider_lightspeed.exceptions import LightspeedRetriableError, Sto
 from airflow_provider_lightspeed.extract.commit import owner_of
 from airflow_provider_lightspeed.extract.plan import Job
 from airflow_provider_lightspeed.extract.run import extract
-from airflow_provider_lightspeed.extract.storage import Storage
 from airflow_provider_lightspeed.extract.window import NothingToRead, RunFacts
+from airflow_provider_lightspeed.lake.storage import Storage
 from tests.support.busy_week.check import Checker, Violation
 from tests.support.busy_week.fate import fate_of, small_world, told
 from tests.support.busy_week.history import History

@@ -16,7 +16,7 @@ from airflow_provider_lightspeed.auth.source import StaticTokenSource
 from airflow_provider_lightspeed.auth.token import Token
 from airflow_provider_lightspeed.client.transport import Reply, Request, RequestsTransport
 from airflow_provider_lightspeed.exceptions import Unreachable
-from airflow_provider_lightspeed.extract.storage import Storage
+from airflow_provider_lightspeed.lake.storage import Storage
 from airflow_provider_lightspeed.redact import Secret
 from airflow_provider_lightspeed.simulator.app import create_app
 from airflow_provider_lightspeed.simulator.clients import OAuthRules

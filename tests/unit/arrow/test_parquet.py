@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from airflow_provider_lightspeed.arrow.parquet import ParquetSink, schema_hash
-from airflow_provider_lightspeed.extract.storage import Storage
+from airflow_provider_lightspeed.lake.storage import Storage
 
 SCHEMA = pa.schema([pa.field("n", pa.int64(), metadata={"lightspeed": "integer"})])
 

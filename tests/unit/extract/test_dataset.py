@@ -16,8 +16,8 @@ from airflow_provider_lightspeed.arrow.tables import MAIN
 from airflow_provider_lightspeed.exceptions import StorageError
 from airflow_provider_lightspeed.extract.commit import Commit
 from airflow_provider_lightspeed.extract.dataset import KEEP_SUPERSEDED, STALE, UNNAMED, Dataset
-from airflow_provider_lightspeed.extract.storage import Storage
 from airflow_provider_lightspeed.extract.window import Window
+from airflow_provider_lightspeed.lake.storage import Storage
 from tests.support.fakes import NOON
 
 

@@ -16,7 +16,7 @@ from airflow_provider_lightspeed.arrow.parquet import ROW_GROUP_BYTES, ROW_GROUP
 from airflow_provider_lightspeed.arrow.tables import MAIN
 from airflow_provider_lightspeed.extract import files as module
 from airflow_provider_lightspeed.extract.files import LEAST_GROUP_BYTES, StagedFiles
-from airflow_provider_lightspeed.extract.storage import Storage
+from airflow_provider_lightspeed.lake.storage import Storage
 
 SCHEMA = pa.schema([("key", pa.int64())])
 

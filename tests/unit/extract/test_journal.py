@@ -21,8 +21,8 @@ from airflow_provider_lightspeed.exceptions import StorageError
 from airflow_provider_lightspeed.extract.commit import Commit
 from airflow_provider_lightspeed.extract.dataset import Dataset
 from airflow_provider_lightspeed.extract.journal import KEEP, Head, Journal, Segment
-from airflow_provider_lightspeed.extract.storage import Storage
 from airflow_provider_lightspeed.extract.window import Window
+from airflow_provider_lightspeed.lake.storage import Storage
 from tests.support.fakes import NOON
 
 WINDOW = Window(None, NOON, moves_watermark=True, origin="test")

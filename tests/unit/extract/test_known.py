@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from airflow_provider_lightspeed.arrow.types import EXTRACTED_AT, TIMESTAMP
 from airflow_provider_lightspeed.extract.known import Columns, known_of
-from airflow_provider_lightspeed.extract.storage import Storage
+from airflow_provider_lightspeed.lake.storage import Storage
 
 START = datetime(2026, 3, 1, tzinfo=UTC)
 SCHEMA = pa.schema([("key", pa.int64()), ("archived", pa.bool_()), (EXTRACTED_AT, TIMESTAMP)])

@@ -14,7 +14,7 @@ import fsspec
 from fsspec.implementations.local import LocalFileSystem
 
 from airflow_provider_lightspeed.exceptions import InvalidArgument, StorageError
-from airflow_provider_lightspeed.extract.paths import EXAMPLES, cannot_open, check_key, check_path, local_path
+from airflow_provider_lightspeed.lake.paths import EXAMPLES, cannot_open, check_key, check_path, local_path
 
 
 class Storage:

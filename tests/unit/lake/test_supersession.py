@@ -14,8 +14,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from airflow_provider_lightspeed.arrow.types import EXTRACTED_AT, TIMESTAMP
-from airflow_provider_lightspeed.extract.ends import Ends
-from airflow_provider_lightspeed.extract.storage import Storage
+from airflow_provider_lightspeed.lake.storage import Storage
+from airflow_provider_lightspeed.lake.supersession import Ends
 from tests.support.fakes import NOON
 
 SCHEMA = pa.schema([("key", pa.int64()), (EXTRACTED_AT, TIMESTAMP)])

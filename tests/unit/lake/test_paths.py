@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from airflow_provider_lightspeed.exceptions import InvalidArgument, StorageError
-from airflow_provider_lightspeed.extract.paths import check_path, resolve_path
+from airflow_provider_lightspeed.lake.paths import check_path, resolve_path
 
 
 @pytest.mark.parametrize(

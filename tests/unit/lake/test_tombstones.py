@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from airflow_provider_lightspeed.arrow.convert import Lineage
-from airflow_provider_lightspeed.extract.tombstones import REASON, tombstone_schema, tombstones
+from airflow_provider_lightspeed.lake.tombstones import REASON, tombstone_schema, tombstones
 from tests.support.fakes import NOON
 
 

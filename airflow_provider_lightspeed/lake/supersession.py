@@ -1,4 +1,4 @@
-"""Since when rows are obsolete, by a table that says so: tombstones, or the later reads of their parents."""
+"""When each key became obsolete: by a tombstone, or by a later read of its parent."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from airflow_provider_lightspeed.arrow.types import EXTRACTED_AT, TIMESTAMP
-from airflow_provider_lightspeed.extract.storage import Storage
+from airflow_provider_lightspeed.lake.storage import Storage
 
 
 @dataclass(frozen=True, slots=True)
