@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import json
 import logging
 import secrets
 from collections.abc import Callable, Iterable, Mapping
@@ -18,7 +19,7 @@ from urllib.parse import parse_qs, urlencode, urlsplit
 
 import orjson
 
-from airflow_provider_lightspeed.auth.token import Token, claims
+from airflow_provider_lightspeed.auth.token import Token, claimed_account, claimed_scope, claims
 from airflow_provider_lightspeed.exceptions import (
     AccessDenied,
     InvalidArgument,
@@ -35,6 +36,8 @@ log = logging.getLogger(__name__)
 DEFAULT_LIFETIME: Final = 1800.0
 #: Seconds to wait after a 429 of the token endpoint that names no time.
 DEFAULT_RETRY_AFTER: Final = 60.0
+#: A server's ``Date`` further from our own clock than this is not believed.
+_ANOTHER_ERA: Final = timedelta(days=366)
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,46 +160,46 @@ def _credentials(client: OAuthClient) -> dict[str, str]:
     return {"client_id": client.client_id, **secret}
 
 
-def parse_token(reply: OAuthReply, *, now: datetime, previous: Token | None = None) -> Token:
-    """Return the pair of a successful reply.
+def parse_token(reply: OAuthReply, *, now: datetime, spent: Secret | None = None) -> Token:
+    """Return the pair of a successful reply. Nothing but the two tokens is needed; what else is odd is left out.
+
+    An answer without a refresh token keeps the one that was spent (RFC 6749, section 6; A8 in docs/live.md); one
+    without a readable ``expires_in`` counts for 1800 seconds (A5).
 
     :param now: this machine's time, used only when the reply has no ``Date``: workers' clocks may be wrong.
-    :param previous: the pair whose refresh token was spent. A server that returns the same access token (the older
-        rule) gives it no new life: its first issue time stays unless ``expires_in`` says otherwise. An answer
-        without a refresh token keeps the one before (A8 in docs/live.md); one without ``expires_in`` counts
-        for 1800 seconds (A5).
+    :param spent: the refresh token that was sent, ``None`` if it was a code.
     :raises InvalidClient: wrong client ID or secret, or a blocked client.
     :raises ReconnectRequired: the code or refresh token is expired, revoked, used or of another client.
     :raises LightspeedRateError: 429; ``retry_after`` in seconds.
     :raises InvalidArgument: the server says that the request is malformed.
     :raises ServerFault: anything else that is not a token.
     """
-    body = _object(reply)
-    if reply.status != 200:
+    body = _object(reply, now)
+    if not 200 <= reply.status < 300:
         raise _error(reply, body, now)
-    access, refresh = body.get("access_token"), body.get("refresh_token")
-    stated = body.get("expires_in")
-    lifetime = DEFAULT_LIFETIME if stated in (None, "") else _seconds(stated)
-    if not refresh and previous:
+    access, refresh = _token(body.get("access_token")), _token(body.get("refresh_token"))
+    if not refresh and spent:
         log.warning("the token endpoint answered without a refresh token; the one before is kept")
-        refresh = previous.refresh_token.reveal()
-    if not isinstance(access, str) or not access or not isinstance(refresh, str) or not refresh or lifetime is None:
-        lacking = [name for name in ("access_token", "refresh_token") if not body.get(name)] or [
-            "a readable expires_in"
-        ]
-        raise ServerFault(f"the token endpoint answered 200 without {', '.join(lacking)}", status=200)
-    issued_at = server_time(reply) or now
-    found = claims(Secret(access))
-    scope = found.get("scope") or found.get("scopes") or ()
-    account = found.get("acct")
+        refresh = spent
+    if not access or not refresh:
+        lacking = [name for name, token in (("access_token", access), ("refresh_token", refresh)) if not token]
+        msg = f"the token endpoint answered {reply.status} without {' and '.join(lacking)}"
+        raise ServerFault(msg, status=reply.status)
+    issued_at = _plausible_time(reply, now) or now
+    found = claims(access)
     return Token(
-        access_token=Secret(access),
-        refresh_token=Secret(refresh),
+        access_token=access,
+        refresh_token=refresh,
         issued_at=issued_at,
-        expires_at=issued_at + timedelta(seconds=lifetime),
-        scope=tuple(scope.split()) if isinstance(scope, str) else tuple(map(str, scope)),
-        account_id=str(account) if account else None,
+        expires_at=issued_at + timedelta(seconds=_seconds(body.get("expires_in")) or DEFAULT_LIFETIME),
+        scope=claimed_scope(found),
+        account_id=claimed_account(found),
     )
+
+
+def _token(value: Any) -> Secret:
+    """Return a token, empty unless it is text that a header can hold (RFC 6749, appendix A.12)."""
+    return Secret(value if isinstance(value, str) and value.isascii() and value.isprintable() else "")
 
 
 def parse_revoke(reply: OAuthReply, *, now: datetime) -> None:
@@ -206,7 +209,7 @@ def parse_revoke(reply: OAuthReply, *, now: datetime) -> None:
     """
     if reply.status in (200, 204) and not reply.body.lstrip().startswith(b"<"):
         return
-    error = _error(reply, _object(reply), now)
+    error = _error(reply, _object(reply, now), now)
     if not isinstance(error, ReconnectRequired):
         raise error
 
@@ -214,6 +217,11 @@ def parse_revoke(reply: OAuthReply, *, now: datetime) -> None:
 def server_time(reply: OAuthReply) -> datetime | None:
     """Return the server's ``Date`` as aware UTC, ``None`` without a readable one."""
     return _http_date(reply.header("Date"))
+
+
+def _plausible_time(reply: OAuthReply, now: datetime) -> datetime | None:
+    date = server_time(reply)
+    return date if date and abs(date - now) < _ANOTHER_ERA else None
 
 
 def retry_after(value: str | None, now: datetime) -> float | None:
@@ -228,45 +236,63 @@ def retry_after(value: str | None, now: datetime) -> float | None:
 def _http_date(value: str | None) -> datetime | None:
     try:
         moment = parsedate_to_datetime(value or "")
-    except ValueError:
+        return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).astimezone(UTC)
+    except (ValueError, OverflowError, TypeError, IndexError):  # the parser of the standard library knows them all
         return None
-    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).astimezone(UTC)
 
 
 def _seconds(value: Any) -> float | None:
+    if isinstance(value, bool):
+        return None
     try:
         number = float(value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         return None
     return number if 0 <= number < 1e9 else None
 
 
-def _object(reply: OAuthReply) -> dict[str, Any]:
-    try:
-        body = orjson.loads(reply.body)
-    except orjson.JSONDecodeError:
-        body = None
+def _object(reply: OAuthReply, now: datetime) -> dict[str, Any]:
+    body = _json(reply.body)
     if isinstance(body, dict):
         return body
     if reply.status == 429:
         return {}
     msg = f"the authorization server answered {reply.status} with something that is not JSON"
-    raise ServerFault(msg, status=reply.status)
+    raise ServerFault(msg, status=reply.status, **_asked_to_wait(reply, now))
+
+
+def _json(text: bytes) -> Any:
+    """Read JSON strictly, then as far as it can be read: a NaN or a broken character is no reason to lose a token."""
+    try:
+        return orjson.loads(text)
+    except orjson.JSONDecodeError:
+        pass
+    try:
+        return json.loads(text.decode("utf-8-sig", "replace"), strict=False)
+    except (ValueError, RecursionError):
+        return None
+
+
+def _asked_to_wait(reply: OAuthReply, now: datetime) -> dict[str, float]:
+    """Return ``retry_after`` in seconds, nothing if the server did not ask to wait."""
+    wait = retry_after(reply.header("Retry-After"), _plausible_time(reply, now) or now)
+    return {"retry_after": wait} if wait else {}
 
 
 def _error(reply: OAuthReply, body: Mapping[str, Any], now: datetime) -> Exception:
-    kind = str(body.get("error") or "")
+    kind = excerpt(str(body.get("error") or ""))
     words = [str(body[key]) for key in ("error_description", "hint") if body.get(key)]
     detail = excerpt(" ".join(words) or kind)
-    facts = {"status": reply.status, "error": kind}
+    facts: dict[str, Any] = {"status": reply.status, "error": kind, **_asked_to_wait(reply, now)}
     if reply.status == 429:
-        wait = retry_after(reply.header("Retry-After"), server_time(reply) or now) or DEFAULT_RETRY_AFTER
-        return LightspeedRateError(f"the token endpoint is rate limited; wait {wait:.0f} s", retry_after=wait, **facts)
+        facts = {"retry_after": DEFAULT_RETRY_AFTER, **facts}
+        msg = f"the token endpoint is rate limited; wait {facts['retry_after']:.0f} s"
+        return LightspeedRateError(msg, **facts)
     if kind == "invalid_client" or reply.status == 401:
         return InvalidClient(f"client ID or client secret refused: {detail}", **facts)
     if kind == "invalid_grant":
         return ReconnectRequired(f"the grant is expired, revoked or of another client: {detail}", **facts)
     if 400 <= reply.status < 500:
         msg = f"the authorization server refused the request ({kind or reply.status}): {detail}"
-        return InvalidArgument(msg, field="oauth", found=kind, allowed=(), status=reply.status)
+        return InvalidArgument(msg, field="oauth", found=kind, allowed=(), **facts)
     return ServerFault(f"the authorization server answered {reply.status}: {detail}", **facts)

@@ -106,11 +106,13 @@ class Ledger:
             token = dataclasses.replace(token, issued_at=min(token.issued_at, self.token.issued_at))
         typed = settings.refresh_token
         is_ours = bool(typed) and short(typed) in self.rotated
+        # Without a new refresh token (A8 in docs/live.md), the one before stays the predecessor, if it is of this grant.
+        kept = self.predecessor if self.token and spent == self.token.refresh_token else None
         return dataclasses.replace(
             self,
             generation=self.generation + 1,
             token=token,
-            predecessor=spent if spent != token.refresh_token else self.predecessor,
+            predecessor=spent if spent != token.refresh_token else kept,
             siblings=(),
             seeds=self.seeds if is_ours else _remember(self.seeds, [typed], REMEMBERED_SEEDS),
             rotated=_remember(self.rotated, [spent, token.refresh_token], REMEMBERED_ROTATED),

@@ -94,6 +94,6 @@ class RefreshingTokenSource:
     def _refresh(self) -> None:
         spent = self._token.refresh_token if self._token else self._refresh_token
         reply = self._exchange(refresh_request(self._client, spent))
-        renewed = parse_token(reply, now=self._clock.now(), previous=self._token)
+        renewed = parse_token(reply, now=self._clock.now(), spent=spent)
         self._save(renewed)
         self._token = renewed

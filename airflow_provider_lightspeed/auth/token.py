@@ -16,6 +16,7 @@ from airflow_provider_lightspeed.redact import Secret
 
 _LONGEST_MARGIN: Final = timedelta(seconds=60)
 _MARGIN_SHARE: Final = 0.05
+_LONGEST_ACCOUNT: Final = 32
 
 
 class TokenState(Enum):
@@ -73,3 +74,24 @@ def claims(access_token: Secret) -> Mapping[str, Any]:
     except (ValueError, binascii.Error):
         return {}
     return payload if isinstance(payload, dict) else {}
+
+
+def claimed_scope(found: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return the access scopes of a token's claims. What is neither text nor a list of texts is left out.
+
+    The documentation's table of claims says ``scopes``, its sample ``scope``.
+    """
+    scope = found.get("scope") or found.get("scopes")
+    if isinstance(scope, str):
+        return tuple(scope.split())
+    return tuple(each for each in scope if isinstance(each, str) and each) if isinstance(scope, list) else ()
+
+
+def claimed_account(found: Mapping[str, Any]) -> str | None:
+    """Return the account of a token's claims, ``None`` if that is neither a whole number nor plain text."""
+    account = found.get("acct")
+    if isinstance(account, bool) or not isinstance(account, int | str):
+        return None
+    text = str(account).strip()
+    is_plain = len(text) <= _LONGEST_ACCOUNT and text.isascii() and text.isalnum()
+    return text if is_plain and text != "0" else None
