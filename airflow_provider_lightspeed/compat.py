@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from datetime import datetime, timedelta
 
+    from sqlalchemy.engine import Connection
     from sqlalchemy.orm import Session
 
 __all__ = [
@@ -53,6 +54,7 @@ __all__ = [
     "run_kind",
     "secrets_backends",
     "stored_xcom",
+    "take_connection",
     "write_event",
 ]
 
@@ -75,15 +77,28 @@ def database_is_reachable() -> bool:
     return getattr(settings.Session, "__name__", "") != "BlockedDBSession"
 
 
-def new_session() -> Session:
+def new_session(connection: Connection | None = None) -> Session:
     """Return a session of its own, outside Airflow's scoped one.
 
     Any ``@provide_session`` helper called while a scoped session is open commits it, and with that drops its locks.
+
+    :param connection: the database connection to work on, which stays the caller's; default one of the pool for each
+        transaction.
     """
     from airflow import settings
     from sqlalchemy.orm import sessionmaker
 
-    return sessionmaker(bind=settings.engine, autoflush=False, expire_on_commit=False)()
+    return sessionmaker(bind=connection or settings.engine, autoflush=False, expire_on_commit=False)()
+
+
+def take_connection() -> Connection:
+    """Take a database connection out of Airflow's pool, until it is closed.
+
+    :raises sqlalchemy.exc.SQLAlchemyError: there is none.
+    """
+    engine: Any = new_session().get_bind()
+    connection: Connection = engine.connect()
+    return connection
 
 
 def deployment() -> str:

@@ -24,6 +24,12 @@ _MINUTE: Final = timedelta(seconds=65)
 FORCED_INTERVAL: Final = timedelta(minutes=1)
 #: A difference of clocks below this is the resolution of an HTTP date and the way there.
 _SAME_CLOCK: Final = 2.0
+#: A stored moment further ahead than this was written before the clock was set back. Nobody waits for it.
+_AHEAD: Final = timedelta(seconds=5)
+#: The longest wait that is named at a time, but for a pause that the authorization server asked for.
+_LONGEST_WAIT: Final = 60.0
+#: The longest pause that the authorization server may ask for, in seconds.
+LONGEST_PAUSE: Final = 3600.0
 
 
 class Outcome(StrEnum):
@@ -56,6 +62,29 @@ class Claim:
 
 
 @dataclass(frozen=True, slots=True)
+class Pause:
+    """How long the authorization server asked to send nothing (``Retry-After``; RFC 9110, section 10.2.3).
+
+    :param at: when that was recorded, by the database's clock; aware UTC.
+    :param seconds: how long, from then on; more than one hour counts as one hour.
+    """
+
+    at: datetime
+    seconds: float
+
+    def rest(self, now: datetime) -> float:
+        """Return how many seconds are left at ``now``, 0 when it is over.
+
+        A pause dated ahead of ``now`` was recorded before the clock was set back; it counts as over, or as just begun if
+        it is only a little ahead.
+        """
+        if self.at - now > _AHEAD:
+            return 0.0
+        seconds = min(self.seconds, LONGEST_PAUSE)
+        return min(seconds, max(0.0, seconds - (now - self.at).total_seconds()))
+
+
+@dataclass(frozen=True, slots=True)
 class Step:
     """What the holder of the lock does next: answer, or send.
 
@@ -79,12 +108,14 @@ def next_step(
     place: Place,
     now: datetime,
     attempts: Sequence[datetime] = (),
+    pause: Pause | None = None,
     limit: int = ATTEMPTS_PER_MINUTE,
 ) -> Step:
     """Decide what a request for a refresh leads to.
 
     :param now: of the side that refreshes; no other clock counts.
     :param attempts: when grants were sent lately, over all processes.
+    :param pause: what the authorization server asked for last.
     :param limit: grants a minute.
     """
     if not holds(ledger, settings, claim, place):
@@ -103,7 +134,7 @@ def next_step(
             return Step(Outcome.FRESH)
     if not owns(ledger, place) and not news:
         return Step(Outcome.FOREIGN)
-    return _spend(ledger, settings, claim, now=now, attempts=attempts, limit=limit)
+    return _spend(ledger, settings, claim, now=now, attempts=attempts, pause=pause, limit=limit)
 
 
 def _spend(
@@ -113,6 +144,7 @@ def _spend(
     *,
     now: datetime,
     attempts: Sequence[datetime],
+    pause: Pause | None,
     limit: int,
 ) -> Step:
     held = candidates(ledger, settings, claim)
@@ -121,10 +153,15 @@ def _spend(
     alive = [token for token in held if grave(settings, token) not in ledger.dead]
     if not alive:
         return Step(Outcome(Failure.INVALID_GRANT), sticks=True)
-    lately = recent(attempts, now)
-    if len(lately) >= limit:
-        return Step(Outcome.UNAVAILABLE, retry_after=(lately[-limit] + _MINUTE - now).total_seconds())
-    return Step(candidate=alive[0])
+    wait = max(pause.rest(now) if pause else 0.0, _limited_for(recent(attempts, now), now, limit))
+    return Step(Outcome.UNAVAILABLE, retry_after=wait) if wait else Step(candidate=alive[0])
+
+
+def _limited_for(lately: Sequence[datetime], now: datetime, limit: int) -> float:
+    """Return how many seconds the limit of grants a minute asks to wait."""
+    if len(lately) < limit:
+        return 0.0
+    return min(_LONGEST_WAIT, (lately[-limit] + _MINUTE - now).total_seconds())
 
 
 def candidates(ledger: Ledger, settings: ConnectionSettings, claim: Claim) -> tuple[Secret, ...]:
@@ -179,8 +216,12 @@ def server_time(ledger: Ledger, now: datetime) -> datetime:
 
 
 def recent(attempts: Sequence[datetime], now: datetime) -> list[datetime]:
-    """Return the attempts of the last minute; one dated a little ahead (two machines' clocks) counts as just made."""
-    return sorted(min(at, now) for at in attempts if abs(now - at) < _MINUTE)
+    """Return the attempts of the last minute.
+
+    One dated a little ahead (two machines' clocks) counts as just made. One dated further ahead was recorded before the
+    clock was set back: nobody can tell how long ago, so nobody waits for it.
+    """
+    return sorted(min(at, now) for at in attempts if -_AHEAD <= now - at < _MINUTE)
 
 
 def _due_in(ledger: Ledger, token: Token, claim: Claim, now: datetime) -> float | None:
@@ -191,4 +232,7 @@ def _due_in(ledger: Ledger, token: Token, claim: Claim, now: datetime) -> float 
     if not (claim.refused and claim.seen == token.access_token.fingerprint()):
         return None
     since = now - (ledger.refreshed_at or token.issued_at)
-    return max(0.0, (min(FORCED_INTERVAL, token.lifetime / 2) - since).total_seconds())
+    if since < -_AHEAD:  # the clock was set back; the refresh that follows measures it anew
+        return 0.0
+    interval = min(FORCED_INTERVAL, token.lifetime / 2)
+    return max(0.0, min(interval, interval - since).total_seconds())

@@ -31,7 +31,7 @@ from airflow_provider_lightspeed.provider_info import CONNECTION_TYPE
 from airflow_provider_lightspeed.redact import Secret
 from airflow_provider_lightspeed.settings import ConnectionSettings
 from airflow_provider_lightspeed.tokens import journal
-from airflow_provider_lightspeed.tokens.attempts import Attempt, expiry
+from airflow_provider_lightspeed.tokens.attempts import LIFE, Attempt, expiry
 from airflow_provider_lightspeed.tokens.home import Stored
 from airflow_provider_lightspeed.tokens.refresh import Refresher
 from airflow_provider_lightspeed.tokens.store import LockedLedger, Snapshot, locked_ledger, peek
@@ -96,9 +96,10 @@ class Consents:
         except ReconnectRequired as error:
             msg = "Lightspeed refuses the code: it lives 60 seconds and is good once. Start again with Connect"
             raise ReconnectRequired(msg, **error.fields) from None
-        # From here on it is a grant that waits for its connection: it has ten minutes of its own.
+        # From here on it is a grant that waits for its connection: it has ten minutes of its own. Nothing is asked of the
+        # database, which might not answer: nobody else has this grant.
         ahead = (token.issued_at - arrived).total_seconds()
-        return dataclasses.replace(attempt, token=token, ahead=ahead, expires_at=expiry())
+        return dataclasses.replace(attempt, token=token, ahead=ahead, expires_at=arrived + LIFE)
 
     def replaces(self, attempt: Attempt) -> str | None:
         """Return the account that the connection reads so far, if the attempt's pair is for another one."""
@@ -153,18 +154,14 @@ class Consents:
             found = locked.read()
             try:
                 stored = _unchanged(found, attempt)
+                if not found.ledger.knows(token.refresh_token):  # else stored by a request that did not live to say so
+                    ledger = found.ledger.connected(
+                        stored.settings, token, place=stored.place, by=attempt.by, ahead=attempt.ahead
+                    )
+                    self._save(locked, ledger, found, _details(token))
             except InvalidArgument as error:
-                msg = f"{error.message}. {self._give_back(found.stored, attempt, token)}"
+                msg = f"{error.message}. {self._give_back(attempt, token)}"
                 raise InvalidArgument(msg, **error.fields) from None
-            if found.ledger.knows(
-                token.refresh_token
-            ):  # stored by a request that did not live to say so; it may be spent
-                return token
-            ledger = found.ledger.connected(
-                stored.settings, token, place=stored.place, by=attempt.by, ahead=attempt.ahead
-            )
-            details = {"account_id": token.account_id or "", "scope": " ".join(token.scope)}
-            self._save(locked, ledger, found, {key: value for key, value in details.items() if value})
         return token
 
     def _disconnect(self, conn_id: str, user: str) -> None:
@@ -174,21 +171,27 @@ class Consents:
             if not inherits(ledger, stored.settings, stored.place):
                 ledger = ledger.disowned()
             self._revoke(stored.settings, _revocable(stored, ledger))
-            self._save(locked, ledger.disconnected(stored.settings, user, found.now), found, {})
+            self._save(locked, ledger.disconnected(stored.settings, user, found.now), found)
 
-    def _save(self, locked: LockedLedger, ledger: Ledger, found: Snapshot, details: Mapping[str, str]) -> None:
+    def _save(
+        self, locked: LockedLedger, ledger: Ledger, found: Snapshot, details: Mapping[str, str] | None = None
+    ) -> None:
+        """Save a consent, which has details, or a disconnection."""
         assert found.stored is not None
-        expected = found.ledger.generation
-        if not self._refresher.persist(locked, ledger, found.stored, expected=expected, details=details):
+        expected, is_consent = found.ledger.generation, details is not None
+        if not self._refresher.persist(
+            locked, ledger, found.stored, expected=expected, details=details, is_consent=is_consent
+        ):
             msg = f"connection {ledger.origin}: another process changed its tokens meanwhile"
             raise RefreshPending(msg, retry_after=1.0)
 
-    def _give_back(self, stored: Stored | None, attempt: Attempt, token: Token) -> str:
+    def _give_back(self, attempt: Attempt, token: Token) -> str:
         """Revoke a pair that cannot be kept, and say what became of it."""
         by_hand = "The new grant is still alive: end it in Lightspeed's settings"
-        if stored is None or not _is_of_client(stored, attempt):  # there is nobody who could, or nobody to trust
-            return by_hand
         try:
+            stored = peek(attempt.conn_id).stored
+            if stored is None or not _is_of_client(stored, attempt):  # there is nobody who could, or nobody to trust
+                return by_hand
             self._revoke(stored.settings, token.refresh_token)
         except LightspeedError as error:
             return f"{by_hand} ({error.message})"
@@ -209,6 +212,12 @@ class Consents:
                 if clock.monotonic() > deadline:
                     raise
             clock.sleep(0.2)
+
+
+def _details(token: Token) -> Mapping[str, str]:
+    """Return what a consent says of the account, for the user's own row."""
+    found = {"account_id": token.account_id or "", "scope": " ".join(token.scope)}
+    return {key: value for key, value in found.items() if value}
 
 
 def _client(settings: ConnectionSettings) -> OAuthClient:

@@ -4,7 +4,8 @@ Tools rewrite connections. ``airflow rotate-fernet-key`` loads every connection 
 them back, encrypted anew, at the end of one transaction: what a refresh commits meanwhile is overwritten with what the
 rotation had loaded. But it cannot overwrite a row that it never saw, and a row that never changes says afterwards what it
 said before. So every state of a ledger is a row of its own, with its generation and a turn within that in the key; the
-highest counts. The copies also hold the grant attempts of the last minute.
+highest counts. The copies also hold the grant attempts of the last minute, and how long the authorization server asked
+to wait.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from airflow_provider_lightspeed.auth.codec import dump, load
 from airflow_provider_lightspeed.auth.ledger import Ledger
+from airflow_provider_lightspeed.auth.step import Pause
 
 if TYPE_CHECKING:
     from sqlalchemy.orm import Session
@@ -34,11 +36,13 @@ class Copy:
 
     :param turn: counts the copies of one generation.
     :param attempts: when grants were sent lately.
+    :param pause: what the authorization server asked for last.
     """
 
     ledger: Ledger
     turn: int = 0
     attempts: tuple[datetime, ...] = ()
+    pause: Pause | None = None
 
 
 def copy_key(conn_id: str, generation: int, turn: int) -> str:
@@ -59,10 +63,20 @@ def newest(session: Session, conn_id: str) -> Copy | None:
     key, value, is_encrypted = found
     data = json.loads(get_fernet().decrypt(value.encode()).decode() if is_encrypted else value)
     attempts = tuple(datetime.fromisoformat(at) for at in data["attempts"])
-    return Copy(load(data["ledger"]), int(key[-_DIGITS:]), attempts)
+    at, seconds = data.get("pause") or (None, 0.0)
+    pause = Pause(datetime.fromisoformat(at), float(seconds)) if at else None
+    return Copy(load(data["ledger"]), int(key[-_DIGITS:]), attempts, pause)
 
 
-def append(session: Session, conn_id: str, ledger: Ledger, attempts: tuple[datetime, ...], before: Copy | None) -> None:
+def append(
+    session: Session,
+    conn_id: str,
+    ledger: Ledger,
+    attempts: tuple[datetime, ...],
+    before: Copy | None,
+    *,
+    pause: Pause | None = None,
+) -> None:
     """Add a copy after ``before``, the newest one.
 
     :raises sqlalchemy.exc.IntegrityError: somebody else did so meanwhile.
@@ -71,7 +85,12 @@ def append(session: Session, conn_id: str, ledger: Ledger, attempts: tuple[datet
     from sqlalchemy import delete
 
     turn = before.turn + 1 if before and before.ledger.generation == ledger.generation else 0
-    text = json.dumps({"ledger": dump(ledger), "attempts": [at.isoformat() for at in attempts]})
+    content = {
+        "ledger": dump(ledger),
+        "attempts": [at.isoformat() for at in attempts],
+        "pause": pause and [pause.at.isoformat(), pause.seconds],
+    }
+    text = json.dumps(content)
     about = f"Safety copy of the tokens of {conn_id}, kept by airflow-provider-lightspeed. Do not edit."
     key = copy_key(conn_id, ledger.generation, turn)
     session.add(Variable(key=key, val=text, description=about))  # type: ignore[no-untyped-call]

@@ -75,6 +75,16 @@ class Stored:
         return Place(self.origin, deployment())
 
 
+def of_row(row: Any) -> Stored:
+    """Return the connection that a row of the metadata database holds.
+
+    :raises InvalidArgument: a field of it is wrong.
+    :raises MissingCredentials: client ID or client secret is absent.
+    """
+    team = getattr(row, "team_name", None)
+    return Stored(settings_of(row), f"row:{row.id}", team=team, kind=row.conn_type)
+
+
 def select_row(session: Session, conn_id: str, *, lock: bool = False, nowait: bool = False) -> Any | None:
     """Return a connection's row as it is now, if asked with its row lock."""
     from airflow.models.connection import Connection
@@ -120,4 +130,4 @@ def find(session: Session, conn_id: str) -> Stored | None:
             source = "environment variable" if kind == "EnvironmentVariablesBackend" else kind
             settings, kind = settings_of(connection), str(connection.conn_type)
             return Stored(settings, EXTERNAL, source, shadowed=row is not None, team=team, kind=kind)
-    return Stored(settings_of(row), f"row:{row.id}", team=team, kind=row.conn_type) if row is not None else None
+    return of_row(row) if row is not None else None

@@ -6,14 +6,17 @@ import dataclasses
 import logging
 from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
-from typing import Final
+from typing import Final, TypeVar
 
 from airflow_provider_lightspeed.auth.flow import OAuthClient, OAuthReply, OAuthRequest, parse_token, refresh_request
 from airflow_provider_lightspeed.auth.ledger import Failure, Ledger
 from airflow_provider_lightspeed.auth.step import (
     ATTEMPTS_PER_MINUTE,
+    LONGEST_PAUSE,
     Claim,
     Outcome,
+    Pause,
+    Step,
     holds,
     inherits,
     next_step,
@@ -30,6 +33,7 @@ from airflow_provider_lightspeed.exceptions import (
     LightspeedRateError,
     LightspeedRetriableError,
     ReconnectRequired,
+    RefreshPending,
 )
 from airflow_provider_lightspeed.redact import Secret
 from airflow_provider_lightspeed.tokens import journal
@@ -41,6 +45,7 @@ from airflow_provider_lightspeed.tokens.store import LockedLedger, Snapshot, loc
 log = logging.getLogger(__name__)
 
 Exchange = Callable[[OAuthRequest], OAuthReply]
+T = TypeVar("T")
 
 #: Seconds a grant may take before it counts as unanswered; it can then be repeated with the same token.
 GRANT_TIMEOUT: Final = 10.0
@@ -85,7 +90,7 @@ class Refresher:
 
         :param asker: for whom; for the ledger and the event log.
         """
-        from sqlalchemy.exc import DBAPIError
+        from sqlalchemy.exc import SQLAlchemyError
 
         try:
             # Whoever holds nothing, and whoever is merely late, is answered without a lock and without a write.
@@ -94,9 +99,9 @@ class Refresher:
             if answer is None:
                 with locked_ledger(conn_id) as locked:
                     answer = _Flight(self, conn_id, locked, claim, asker or Asker()).run()
-        except (LightspeedRetriableError, LightspeedDataError, DBAPIError) as error:
-            pause: float = getattr(error, "retry_after", 0.0) or 1.0
-            return Answer(Outcome.BUSY, retry_after=pause, detail=type(error).__name__)
+        except (LightspeedRetriableError, LightspeedDataError, SQLAlchemyError) as error:
+            wait: float = getattr(error, "retry_after", 0.0) or 1.0
+            return Answer(Outcome.BUSY, retry_after=wait, detail=getattr(error, "message", type(error).__name__))
         except LightspeedError as error:  # a connection that is filled in wrongly; the task finds the same
             log.warning("connection %r: no refresh: %s", conn_id, error)
             return Answer(Outcome.NO_MATCH)
@@ -123,35 +128,39 @@ class Refresher:
         """Return the answer if there is nothing to send."""
         if found.stored is None:
             return Answer(Outcome.NO_MATCH)
-        now = found.now
-        step = next_step(
-            found.ledger,
-            found.stored.settings,
-            claim,
-            place=found.stored.place,
-            now=now,
-            attempts=found.attempts,
-            limit=self.limit,
-        )
+        step = self.step(found, found.stored, claim)
         if step.candidate or step.sticks:
             return None
         assert step.outcome is not None
-        return self.answer(step.outcome, found.ledger, now, retry_after=step.retry_after)
+        return self.answer(step.outcome, found.ledger, found.now, retry_after=step.retry_after)
+
+    def step(self, found: Snapshot, stored: Stored, claim: Claim) -> Step:
+        """Return what may be done next for a connection as it was read."""
+        return next_step(
+            found.ledger,
+            stored.settings,
+            claim,
+            place=stored.place,
+            now=found.now,
+            attempts=found.attempts,
+            pause=found.pause,
+            limit=self.limit,
+        )
 
     def answer(self, outcome: Outcome, ledger: Ledger, now: datetime, *, retry_after: float = 0.0) -> Answer:
         """Return an answer with what the caller may know of the ledger."""
         left = 0.0
         if ledger.token and outcome in (Outcome.REFRESHED, Outcome.FRESH):
             until = ledger.token.expires_at - (timedelta(0) if ledger.unchanged else ledger.token.margin())
-            left = max(0.0, (until - server_time(ledger, now)).total_seconds())
+            left = (until - server_time(ledger, now)).total_seconds()
+            left = min(max(0.0, left), ledger.token.lifetime.total_seconds())  # less than that, whatever the clock says
         return Answer(outcome, ledger.generation if outcome is not Outcome.NO_MATCH else 0, left, retry_after)
 
-    def send(self, client: OAuthClient, candidate: Secret, previous: Token | None, now: datetime) -> Token:
+    def send(self, client: OAuthClient, candidate: Secret, now: datetime) -> Token:
         """Send one grant and return the pair."""
         reply = self.exchange(refresh_request(client, candidate))
-        before = previous if previous and previous.refresh_token == candidate else None
         try:
-            return parse_token(reply, now=now, previous=before)
+            return parse_token(reply, now=now, spent=candidate)
         except LightspeedFatalError as error:
             msg = f"the authorization server refused the refresh request: {error.message}"
             raise LightspeedRetriableError(msg, **error.fields) from error
@@ -164,23 +173,34 @@ class Refresher:
         *,
         expected: int,
         details: Mapping[str, str] | None = None,
+        is_consent: bool = False,
     ) -> bool:
-        """Save a pair that is in hand; a database that stumbles is asked again: nobody else has this pair.
+        """Save a pair that is in hand; see :meth:`LockedLedger.save` and :meth:`insist`."""
+        return self.insist(
+            locked,
+            lambda: locked.save(ledger, stored, expected=expected, details=details, is_consent=is_consent),
+        )
 
-        :raises sqlalchemy.exc.DBAPIError: not within ``PERSIST_PATIENCE`` seconds.
+    def insist(self, locked: LockedLedger, write: Callable[[], T]) -> T:
+        """Ask a database that stumbles again: nobody else has the pair that is to be written.
+
+        :raises sqlalchemy.exc.SQLAlchemyError: not within ``PERSIST_PATIENCE`` seconds.
+        :raises LightspeedDataError: the same; what is stored cannot be read.
         """
-        from sqlalchemy.exc import DBAPIError
+        from sqlalchemy.exc import SQLAlchemyError
 
-        deadline = self.clock.monotonic() + PERSIST_PATIENCE
+        deadline, is_broken = self.clock.monotonic() + PERSIST_PATIENCE, False
         while True:
             try:
-                return locked.save(ledger, stored, expected=expected, details=details)
-            except (DBAPIError, LightspeedDataError) as error:
+                if is_broken:
+                    locked.reopen()
+                return write()
+            except (SQLAlchemyError, LightspeedDataError, RefreshPending) as error:
                 if self.clock.monotonic() >= deadline:
                     raise
                 log.warning("a new token is not saved yet (%s); trying again", type(error).__name__)
-                self.clock.sleep(0.5)
-                locked.reopen()
+                is_broken = True
+            self.clock.sleep(0.5)
 
 
 class _Flight:
@@ -211,15 +231,7 @@ class _Flight:
         if stored is None:
             return Answer(Outcome.NO_MATCH)
         ledger, settings = found.ledger, stored.settings
-        step = next_step(
-            ledger,
-            settings,
-            self._claim,
-            place=stored.place,
-            now=now,
-            attempts=found.attempts,
-            limit=self._refresher.limit,
-        )
+        step = self._refresher.step(found, stored, self._claim)
         if not inherits(ledger, settings, stored.place):
             ledger = ledger.disowned()
         if step.sticks and step.outcome is not None:
@@ -227,24 +239,27 @@ class _Flight:
         if step.outcome is not None or step.candidate is None:
             return self._refresher.answer(step.outcome or Outcome.BUSY, ledger, now, retry_after=step.retry_after)
         # On record before it is sent: a crash in between counts, so no loop of crashes exceeds what the server allows.
-        self._locked.record(found.ledger, (*recent(found.attempts, now), now))
-        return self._grant(stored, ledger, step.candidate, now)
+        attempts = (*recent(found.attempts, now), now)
+        self._locked.record(found.ledger, attempts)
+        return self._grant(found, stored, ledger, step.candidate, attempts)
 
-    def _grant(self, stored: Stored, ledger: Ledger, candidate: Secret, now: datetime) -> Answer | None:
+    def _grant(
+        self, found: Snapshot, stored: Stored, ledger: Ledger, candidate: Secret, attempts: tuple[datetime, ...]
+    ) -> Answer | None:
         settings, refresher = stored.settings, self._refresher
         client = OAuthClient(settings.client_id, settings.client_secret, settings.auth_url)
         began = refresher.clock.monotonic()
         try:
-            token = refresher.send(client, candidate, ledger.token, now)
+            token = refresher.send(client, candidate, found.now)
         except ReconnectRequired:
             refresher.persist(self._locked, ledger.refused(settings, candidate), stored, expected=ledger.generation)
             return None
         except InvalidClient:
-            return self._stick(stored, ledger, Failure.INVALID_CLIENT, now)
+            return self._stick(stored, ledger, Failure.INVALID_CLIENT, found.now)
         except (LightspeedRateError, LightspeedRetriableError) as error:
-            wait = error.fields.get("retry_after") or 15.0
-            return Answer(Outcome.UNAVAILABLE, ledger.generation, retry_after=wait, detail=error.message)
-        arrived = now + timedelta(seconds=refresher.clock.monotonic() - began)
+            at = found.now + timedelta(seconds=refresher.clock.monotonic() - began)
+            return self._put_off(found.ledger, attempts, at, error)
+        arrived = found.now + timedelta(seconds=refresher.clock.monotonic() - began)
         ahead = (token.issued_at - arrived).total_seconds()
         renewed = ledger.granted(settings, token, candidate, place=stored.place, by=str(self._asker), ahead=ahead)
         if not refresher.persist(self._locked, renewed, stored, expected=ledger.generation):
@@ -254,11 +269,28 @@ class _Flight:
         )
         return refresher.answer(Outcome.REFRESHED, renewed, arrived)
 
+    def _put_off(self, ledger: Ledger, attempts: tuple[datetime, ...], at: datetime, error: LightspeedError) -> Answer:
+        """Keep how long the authorization server asked to wait, for all processes."""
+        from sqlalchemy.exc import SQLAlchemyError
+
+        asked = min(float(error.fields.get("retry_after") or 0.0), LONGEST_PAUSE)
+        if asked:
+            try:
+                self._locked.record(ledger, attempts, Pause(at, asked))
+            except SQLAlchemyError as failure:
+                kind = type(failure).__name__  # its text holds what was to be written
+                log.warning("connection %r: other processes are not told to wait (%s)", self._conn_id, kind)
+        return Answer(Outcome.UNAVAILABLE, ledger.generation, retry_after=asked or 15.0, detail=error.message)
+
     def _yield(self, stored: Stored, token: Token) -> Answer:
         """Our lock was lost (the database ended the session) and another process committed: leave it our pair."""
         log.warning("connection %r: another process committed a token meanwhile; ours is noted", self._conn_id)
-        present = peek(self._conn_id).ledger
-        self._refresher.persist(self._locked, present.lost(token), stored, expected=present.generation)
+
+        def note() -> bool:
+            present = self._locked.read().ledger
+            return self._locked.save(present.lost(token), stored, expected=present.generation)
+
+        self._refresher.insist(self._locked, note)
         return Answer(Outcome.BUSY, retry_after=0.2)
 
     def _stick(self, stored: Stored, ledger: Ledger, failure: Failure, now: datetime) -> Answer:

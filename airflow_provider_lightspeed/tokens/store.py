@@ -9,6 +9,7 @@ Fernet key. Grant attempts are recorded in transactions of their own while the l
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
@@ -18,15 +19,24 @@ from typing import TYPE_CHECKING, Any, Final
 
 from airflow_provider_lightspeed.auth.codec import dump, load
 from airflow_provider_lightspeed.auth.ledger import Ledger
-from airflow_provider_lightspeed.auth.token import Token
-from airflow_provider_lightspeed.compat import new_session
-from airflow_provider_lightspeed.exceptions import LightspeedDataError, LightspeedError, RefreshPending
+from airflow_provider_lightspeed.auth.step import Pause
+from airflow_provider_lightspeed.compat import new_session, take_connection
+from airflow_provider_lightspeed.exceptions import (
+    InvalidArgument,
+    LightspeedDataError,
+    LightspeedError,
+    LightspeedRetriableError,
+    RefreshPending,
+)
 from airflow_provider_lightspeed.tokens import copies
 from airflow_provider_lightspeed.tokens.copies import LEDGER_SUFFIX, Copy
-from airflow_provider_lightspeed.tokens.home import Stored, find, select_row
+from airflow_provider_lightspeed.tokens.home import Stored, find, of_row, select_row
 
 if TYPE_CHECKING:
+    from sqlalchemy.engine import Connection
     from sqlalchemy.orm import Session
+
+log = logging.getLogger(__name__)
 
 LEDGER_TYPE: Final = "lightspeed_tokens"
 #: Seconds a statement may wait for somebody else's lock.
@@ -52,6 +62,8 @@ class Snapshot:
 
     :param ledger: the truth: the newer of companion and safety copy.
     :param visible: what the companion connection says, and with it every task.
+    :param attempts: when grants were sent lately.
+    :param pause: what the authorization server asked for last.
     :param now: the database's clock, which all processes share.
     """
 
@@ -60,6 +72,7 @@ class Snapshot:
     stored: Stored | None
     attempts: tuple[datetime, ...]
     now: datetime
+    pause: Pause | None = None
 
     @property
     def rolled_back(self) -> bool:
@@ -71,13 +84,29 @@ def peek(conn_id: str) -> Snapshot:
     """Return ledger and connection without a lock; a connection that has no ledger yet gets an empty one.
 
     :raises LightspeedDataError: what is stored cannot be read: another Fernet key, or edited by hand.
+    :raises LightspeedRetriableError: the database does not answer, or has no connection left.
     """
     session = new_session()
     try:
-        with _readable(conn_id):
+        with reachable(conn_id), _readable(conn_id):
             return _snapshot(session, conn_id, select_row(session, ledger_id(conn_id)))
     finally:
         session.close()
+
+
+@contextmanager
+def reachable(conn_id: str) -> Iterator[None]:
+    """Turn a failure of the metadata database into an error of this package.
+
+    :raises LightspeedRetriableError: the database does not answer, or has no connection left.
+    """
+    from sqlalchemy.exc import SQLAlchemyError
+
+    try:
+        yield
+    except SQLAlchemyError as error:
+        msg = f"connection {conn_id!r}: the metadata database failed ({type(error).__name__}); try again later"
+        raise LightspeedRetriableError(msg, conn_id=conn_id) from error
 
 
 @contextmanager
@@ -101,34 +130,55 @@ def locked_ledger(conn_id: str) -> Iterator[LockedLedger]:
     """Hold the ledger's row lock (SQLite: a file lock) in a session of its own.
 
     :raises RefreshPending: somebody else holds it.
+    :raises LightspeedRetriableError: the database does not answer, or has no connection left.
     """
     locked = LockedLedger(conn_id)
     try:
-        with _file_lock(locked.database, conn_id) if locked.dialect == "sqlite" else nullcontext():
-            yield locked
+        with reachable(conn_id):
+            locked.open()
+            with _file_lock(locked.database, conn_id) if locked.dialect == "sqlite" else nullcontext():
+                yield locked
     finally:
         locked.close()
 
 
 class LockedLedger:
-    """The ledger while its lock is held: from :meth:`read` to the commit of :meth:`save`."""
+    """The ledger while its lock is held: from :meth:`read` to the commit of :meth:`save`.
+
+    It works on two database connections, both taken before a grant is sent: one locks and writes, the other records
+    attempts and verifies. So a pair in hand never waits for a connection of the pool.
+    """
 
     def __init__(self, conn_id: str) -> None:
         self._conn_id = conn_id
-        self._session = new_session()
-        bind = self._session.get_bind()
-        self.dialect = bind.dialect.name
-        self.database = bind.engine.url.database
+        self._connections: list[Connection] = []
+        self._session: Session
+        self._other: Session
+
+    def open(self) -> None:
+        """Take the database connections.
+
+        :raises sqlalchemy.exc.SQLAlchemyError: there are none.
+        """
+        while len(self._connections) < 2:
+            self._connections.append(take_connection())
+        self._session, self._other = (new_session(connection) for connection in self._connections)
+        engine = self._connections[0].engine
+        self.dialect, self.database = engine.dialect.name, engine.url.database
 
     def close(self) -> None:
-        """Let go."""
-        self._session.close()
+        """Let go; a connection that has died makes no difference."""
+        while self._connections:
+            with suppress(Exception):
+                self._connections.pop().close()
 
     def reopen(self) -> None:
-        """Go on with another database session after this one has died."""
-        with suppress(Exception):
-            self._session.close()
-        self._session = new_session()
+        """Go on with other database connections after one has died.
+
+        :raises sqlalchemy.exc.SQLAlchemyError: there are none.
+        """
+        self.close()
+        self.open()
 
     def read(self) -> Snapshot:
         """Take the row lock, at once or not at all, and return what is stored now.
@@ -159,26 +209,49 @@ class LockedLedger:
             self._session.rollback()
         return found
 
-    def record(self, ledger: Ledger, attempts: tuple[datetime, ...]) -> None:
-        """Commit the grant attempts, before the grant is sent; the lock stays held."""
-        session = new_session()
-        try:
-            copies.append(session, self._conn_id, ledger, attempts, copies.newest(session, self._conn_id))
-            session.commit()
-        finally:
-            session.close()
+    def record(self, ledger: Ledger, attempts: tuple[datetime, ...], pause: Pause | None = None) -> None:
+        """Commit the grant attempts and what the authorization server asked for; the lock stays held.
 
-    def save(self, ledger: Ledger, stored: Stored, *, expected: int, details: Mapping[str, str] | None = None) -> bool:
+        Attempts are recorded before the grant is sent.
+
+        :raises sqlalchemy.exc.SQLAlchemyError: the database did not do it.
+        """
+        try:
+            before = copies.newest(self._other, self._conn_id)
+            copies.append(self._other, self._conn_id, ledger, attempts, before, pause=pause)
+            self._other.commit()
+        finally:
+            self._other.rollback()
+
+    def save(
+        self,
+        ledger: Ledger,
+        stored: Stored,
+        *,
+        expected: int,
+        details: Mapping[str, str] | None = None,
+        is_consent: bool = False,
+    ) -> bool:
         """Commit ``ledger`` if the stored generation still is ``expected``; say whether it was.
 
+        A rotated refresh token is written back to the user's own row in the same transaction, if that still is the row
+        that was read. Otherwise what a person has saved meanwhile stays. What was committed is read back on another
+        database connection. Saving the same ledger twice does no harm.
+
+        :param stored: the connection as it was read.
         :param details: further extras of the user's own row to set; a refresh sets none but the refresh token.
+        :param is_consent: store nothing at all if the user's row has changed.
 
-        A rotated refresh token is written back to the user's own row in the same transaction, and what was committed
-        is read back on another database connection. Saving the same ledger twice does no harm.
-
-        :raises sqlalchemy.exc.DBAPIError: the database did not do it; after :meth:`reopen`, try again.
+        :raises sqlalchemy.exc.SQLAlchemyError: the database did not do it; after :meth:`reopen`, try again.
         :raises LightspeedDataError: what was committed is not what is read.
+        :raises InvalidArgument: the user's row has changed, and nothing is stored.
         """
+        with _readable(self._conn_id):
+            return self._save(ledger, stored, expected, details or {}, is_consent=is_consent)
+
+    def _save(
+        self, ledger: Ledger, stored: Stored, expected: int, details: Mapping[str, str], *, is_consent: bool
+    ) -> bool:
         self._limit_waiting()
         row = select_row(self._session, ledger_id(self._conn_id), lock=True)
         if row is None:
@@ -189,34 +262,47 @@ class LockedLedger:
             self._session.rollback()
             return False
         row.set_extra(json.dumps(dump(ledger)))
-        copies.append(self._session, self._conn_id, ledger, copy.attempts if copy else (), copy)
-        if ledger.generation != expected and stored.origin.startswith("row:"):
-            self._write_back(ledger.token, details or {})
+        attempts, pause = (copy.attempts, copy.pause) if copy else ((), None)
+        copies.append(self._session, self._conn_id, ledger, attempts, copy, pause=pause)
+        is_new = ledger.generation != expected and stored.origin.startswith("row:")
+        # The copy was flushed: on SQLite, from there on nobody else writes, and the row cannot change any more.
+        is_left = is_new and not self._write_back(ledger, stored, details)
+        if is_left and is_consent:
+            self._session.rollback()
+            msg = f"connection {self._conn_id!r} was changed or deleted meanwhile; start again with Connect"
+            raise InvalidArgument(msg, field="connection", found=self._conn_id, allowed=())
         self._commit(ledger)
+        if is_left:
+            log.warning(
+                "connection %r was changed or deleted meanwhile: its row stays as it was saved, and the next refresh "
+                "goes by it",
+                self._conn_id,
+            )
         return True
 
     def _commit(self, ledger: Ledger) -> None:
-        other = new_session()
+        self._session.commit()
         try:
-            other.connection()  # taken from the pool before the commit gives ours back: it is another one
-            self._session.commit()
-            if _ledger_of(select_row(other, ledger_id(self._conn_id))).generation < ledger.generation:
-                msg = f"connection {self._conn_id!r}: the database committed a token and then does not have it"
-                raise LightspeedDataError(msg, conn_id=self._conn_id)
+            found = _ledger_of(select_row(self._other, ledger_id(self._conn_id)))
         finally:
-            other.close()
+            self._other.rollback()
+        if found.generation < ledger.generation:
+            msg = f"connection {self._conn_id!r}: the database committed a token and then does not have it"
+            raise LightspeedDataError(msg, conn_id=self._conn_id)
 
-    def _write_back(self, token: Token | None, details: Mapping[str, str]) -> None:
+    def _write_back(self, ledger: Ledger, stored: Stored, details: Mapping[str, str]) -> bool:
+        """Change the refresh token of the user's row; return whether it still is the row that was read."""
         row = select_row(self._session, self._conn_id, lock=True)
-        if row is None:
-            return
+        if row is None or not _is_still(row, stored, ledger):
+            return False
         extra = json.loads(row.extra) if row.extra else {}
-        if token is None:
+        if ledger.token is None:
             extra.pop("refresh_token", None)
         else:
-            extra["refresh_token"] = token.refresh_token.reveal()
-            extra["account_id"] = extra.get("account_id") or token.account_id
+            extra["refresh_token"] = ledger.token.refresh_token.reveal()
+            extra["account_id"] = extra.get("account_id") or ledger.token.account_id
         row.set_extra(json.dumps({key: value for key, value in {**extra, **details}.items() if value is not None}))
+        return True
 
     def _limit_waiting(self) -> None:
         from sqlalchemy import text
@@ -236,13 +322,30 @@ class LockedLedger:
 def _snapshot(session: Session, conn_id: str, row: Any | None) -> Snapshot:
     visible = _ledger_of(row)
     copy = copies.newest(session, conn_id)
-    attempts = copy.attempts if copy else ()
-    return Snapshot(_truth(copy, visible), visible, find(session, conn_id), attempts, database_time(session))
+    attempts, pause = (copy.attempts, copy.pause) if copy else ((), None)
+    ledger, stored = _truth(copy, visible), find(session, conn_id)
+    return Snapshot(ledger, visible, stored, attempts, database_time(session), pause)
 
 
 def _truth(copy: Copy | None, visible: Ledger) -> Ledger:
     """Of the same generation, the copy counts: the companion may have been put back to an earlier turn of it."""
     return copy.ledger if copy and copy.ledger.generation >= visible.generation else visible
+
+
+def _is_still(row: Any, stored: Stored, ledger: Ledger) -> bool:
+    """Tell whether a row is the one that was read, with a refresh token that was read or is known.
+
+    A row that a person has made unreadable has changed too.
+    """
+    try:
+        with _readable(row.conn_id):
+            present = of_row(row)
+    except LightspeedError:
+        return False
+    token = present.settings.refresh_token
+    is_same = (present.origin, present.kind) == (stored.origin, stored.kind)
+    is_there = present.settings.destination == stored.settings.destination
+    return is_same and is_there and (token == stored.settings.refresh_token or ledger.knows(token))
 
 
 def _ledger_of(row: Any | None) -> Ledger:
