@@ -10,6 +10,10 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import Final
+
+#: Requests per second that are announced where no limit is enforced: clients then have no reason to wait.
+NO_BURST_LIMIT: Final = 1_000_000
 
 
 class LimitKind(StrEnum):
@@ -112,7 +116,7 @@ class RateLimits:
     """All buckets of the simulator.
 
     :param registers: registers of the account; they set size and drip.
-    :param enforced: False serves everything and leaves the levels at zero.
+    :param enforced: False serves everything, leaves the levels at zero and announces a burst limit that nobody reaches.
     """
 
     registers: int
@@ -148,16 +152,19 @@ class RateLimits:
         self._shape = shape
         size, drip = self._measures()
         for bucket, burst in self._buckets.values():
-            bucket.size, bucket.drip, burst.limit = size, drip, burst_limit(size)
+            bucket.size, bucket.drip, burst.limit = size, drip, self._burst_limit(size)
 
     def _measures(self) -> tuple[float, float]:
         return self._shape or (bucket_size(self.registers), drip_rate(self.registers))
+
+    def _burst_limit(self, size: float) -> int:
+        return burst_limit(size) if self.enforced else NO_BURST_LIMIT
 
     def _of(self, account_id: str, client_id: str) -> tuple[LeakyBucket, BurstWindow]:
         key = (account_id, client_id)
         if key not in self._buckets:
             size, drip = self._measures()
-            self._buckets[key] = LeakyBucket(size, drip), BurstWindow(burst_limit(size))
+            self._buckets[key] = LeakyBucket(size, drip), BurstWindow(self._burst_limit(size))
         return self._buckets[key]
 
     @staticmethod

@@ -24,6 +24,7 @@ class SimulatorProcess:
     :param python: interpreter; default the running one.
     :param options: command line options; True for a bare flag, False and None leave an option out.
     :ivar base_url: origin of both the API host and the OAuth host.
+    :ivar is_limited: whether the rate limits are enforced.
     """
 
     base_url: str
@@ -33,6 +34,7 @@ class SimulatorProcess:
 
     def __init__(self, *, python: str = sys.executable, **options: str | float | bool | None) -> None:
         self._command = [python, "-m", _MODULE, *_arguments({"port": 0} | options), "--until-stdin-closes"]
+        self.is_limited = not options.get("no_limits")
         self._process: subprocess.Popen[str] | None = None
         self._http = requests.Session()
         self._http.trust_env = False  # a proxy has no business on loopback

@@ -16,6 +16,7 @@ from airflow_provider_lightspeed.auth.flow import OAuthClient
 from airflow_provider_lightspeed.auth.source import RefreshingTokenSource
 from airflow_provider_lightspeed.auth.token import Token
 from airflow_provider_lightspeed.client.query import PAGE_SIZE
+from airflow_provider_lightspeed.client.rate_limit import RateLimiter
 from airflow_provider_lightspeed.client.rest import RSeriesClient
 from airflow_provider_lightspeed.client.transport import Request, RequestsTransport, oauth_exchange
 from airflow_provider_lightspeed.exceptions import (
@@ -258,7 +259,7 @@ def test_refusal_for_the_rate_without_retry_after_is_waited_out(
     refusal = {"action": "status", "status": 429, "body": "{}", "headers": headers}
     simulator.faults(*({"path": SALES, "nth": nth, "count": 3} | refusal for nth in (1, 2, 4)))
     time = SharedTime(simulator)
-    run(client_with(simulator, clock=time, attempts=1), tmp_path)
+    run(client_with(simulator, clock=time, limiter=RateLimiter(time), attempts=1), tmp_path)
     assert hits(simulator) == [3, 3, 3]
     assert time.slept > 0.9
     assert_equal("Sale", rows_of(tmp_path, "Sale"), simulator.truth("Sale"))

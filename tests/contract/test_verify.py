@@ -39,7 +39,7 @@ def shop() -> Iterator[SimulatorProcess]:
             running.mutate("update", resource="Item", key=key, fields={"archived": True})
         for key in (7, 8):
             running.mutate("delete", resource="Item", key=key)
-        running.advance(600)
+        running.advance(700)  # beyond settle time and overlap: a second window begins after these changes
         yield running
 
 

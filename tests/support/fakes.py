@@ -10,8 +10,11 @@ import orjson
 
 from airflow_provider_lightspeed.auth.source import StaticTokenSource
 from airflow_provider_lightspeed.auth.token import Token
+from airflow_provider_lightspeed.client.pacing import Ticket
+from airflow_provider_lightspeed.client.rate_limit import RateLimiter
 from airflow_provider_lightspeed.client.rest import RSeriesClient
 from airflow_provider_lightspeed.client.transport import Reply, Request, RequestsTransport, Transport
+from airflow_provider_lightspeed.clock import SystemClock
 from airflow_provider_lightspeed.exceptions import Unreachable
 from airflow_provider_lightspeed.redact import Secret
 from airflow_provider_lightspeed.simulator.testing import SimulatorProcess
@@ -47,9 +50,23 @@ def make_token(name: str = "1", *, issued: datetime = NOON, life: float = 3600.0
     return Token(Secret(f"access-{name}"), Secret(f"refresh-{name}"), issued, expires, account_id=account)
 
 
+class UnlimitedRate(RateLimiter):
+    """Makes nobody wait."""
+
+    def acquire(self, cost: float) -> Ticket:
+        """Count a request as sent, at once."""
+        with self._lock:
+            return self._pacer.book(cost, self._clock.monotonic())
+
+
 def client_of(simulator: SimulatorProcess, transport: Transport | None = None, **options: Any) -> RSeriesClient:
-    """Return a client of a simulator started with ``grant=True``; its token outlives the test."""
+    """Return a client of a simulator started with ``grant=True``; its token outlives the test.
+
+    Where the simulator enforces no limits, the client does not start slowly either.
+    """
     now = datetime.now(UTC)
+    if not simulator.is_limited:
+        options.setdefault("limiter", UnlimitedRate(SystemClock()))
     access = Secret(simulator.facts["access_token"])
     token = Token(access, Secret(""), now, now + timedelta(days=1), account_id=simulator.account_id)
     return RSeriesClient(
