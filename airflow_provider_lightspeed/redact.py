@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import re
+import traceback
 from collections.abc import Iterable
 from typing import Any, Final, NoReturn
 
 MASK: Final = "***"
+#: Frames of a traceback that the description of a fault names.
+_FRAMES: Final = 6
 
 _JWT = re.compile(r"eyJ[\w-]{8,}\.[\w-]{8,}\.[\w-]*")
 _BEARER = re.compile(r"(?i)\b(bearer|basic)\s+[\w.~+/=-]+")
@@ -70,6 +73,16 @@ def scrub(text: str, secrets: Iterable[Secret] = ()) -> str:
     text = _JWT.sub(MASK, text)
     text = _BEARER.sub(lambda match: f"{match[1]} {MASK}", text)
     return _PAIR.sub(lambda match: f"{match[1]}{MASK}", text)
+
+
+def describe_fault(error: BaseException) -> str:
+    """Return the type of an unexpected error and where it was raised, without its text: that may quote a secret.
+
+    :return: such as ``TypeError (tokens/home.py:41 settings_of < plugin/routes.py:60 look)``, innermost first.
+    """
+    frames = traceback.extract_tb(error.__traceback__)[: -_FRAMES - 1 : -1]
+    places = [f"{'/'.join(frame.filename.split('/')[-2:])}:{frame.lineno} {frame.name}" for frame in frames]
+    return f"{type(error).__name__} ({' < '.join(places)})" if places else type(error).__name__
 
 
 def excerpt(body: bytes | str, limit: int = 300) -> str:

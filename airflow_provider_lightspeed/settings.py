@@ -26,6 +26,18 @@ CONN_ID: Final = re.compile(rf"[\w#!()\-.:/\\]{{1,{LONGEST_ID}}}")
 _HIGHEST_PORT: Final = 65_535
 _DEFAULT_PORTS: Final = {"https": 443, "http": 80}
 EXTRA_KEYS: Final = ("auth_url", "account_id", "scope", "refresh_token")
+#: Characters of one field. Tokens have no documented length; this is several times what Lightspeed hands out.
+LONGEST_FIELD: Final = 8_192
+#: Client IDs, secrets, tokens and scopes are visible ASCII (RFC 6749, appendix A), as are URLs (RFC 3986).
+_VISIBLE: Final = re.compile(r"[\x20-\x7e]*")
+#: The account ID becomes a part of the API's paths.
+_ACCOUNT_ID: Final = re.compile(r"[A-Za-z0-9_-]{0,64}")
+#: Characters of a host's name (RFC 1035, section 2.3.4).
+_LONGEST_HOST: Final = 253
+#: Characters of a URL that an error shows.
+_LONGEST_SHOWN: Final = 200
+#: Unknown extra keys that a warning names.
+_MOST_NAMED: Final = 10
 #: What every URL parser reads alike: after a backslash or a semicolon, say, HTTP clients find another host than we do.
 _PLAIN_NETLOC: Final = re.compile(r"([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?")
 _PLAIN_PATH: Final = re.compile(r"[A-Za-z0-9._~/-]*")
@@ -59,6 +71,9 @@ class HostPolicy:
             msg = f"{field}: {_without_userinfo(url)!r} is not a base URL; write it like {DEFAULT_HOST}"
             raise InvalidArgument(msg, field=field, found=_without_userinfo(url), allowed=self.entries)
         origin = f"{parts.scheme}://{parts.netloc}"
+        if len(parts.hostname) > _LONGEST_HOST:
+            msg = f"{field}: a host of {len(parts.hostname)} characters found, at most {_LONGEST_HOST} allowed"
+            raise InvalidArgument(msg, field=field, found=_without_userinfo(url), allowed=self.entries)
         path = parts.path.rstrip("/")
         if any(self._admits(entry, parts.scheme, parts.hostname, origin) for entry in self.entries):
             return origin + path
@@ -97,7 +112,7 @@ def _is_loopback(host: str) -> bool:
 def _without_userinfo(url: str) -> str:
     scheme, separator, rest = url.partition("://")
     rest = (rest or scheme).rsplit("@", 1)[-1].split("?", 1)[0]
-    return f"{scheme}://{rest}" if separator else rest
+    return (f"{scheme}://{rest}" if separator else rest)[:_LONGEST_SHOWN]
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,8 +155,9 @@ def read_settings(
 
     :param port: the port of ``host``, if that names none; ``None``, ``""`` and 0, which Airflow's form sends, mean absent.
     :raises MissingCredentials: client ID or client secret is absent.
-    :raises InvalidArgument: a field holds the mask ``***``, a value of another type, a URL that credentials may not be sent
-        to, a port other than the host's, or a long ID.
+    :raises InvalidArgument: a field holds the mask ``***``, a value of another type, a character that is not visible ASCII,
+        more than :data:`LONGEST_FIELD` characters, a URL that credentials may not be sent to, a port other than the
+        host's, an account ID that is none, or a long ID.
     """
     _warn_of_strangers(conn_id, extra)
     if len(conn_id) > LONGEST_ID:
@@ -172,21 +188,51 @@ def read_settings(
         client_secret=Secret(client_secret),
         host=policy.check("host", _with_port(conn_id, _text(conn_id, "host", host) or DEFAULT_HOST, port)),
         auth_url=policy.check("auth_url", texts["auth_url"] or DEFAULT_AUTH_URL),
-        account_id=texts["account_id"] or None,
+        account_id=_account_id(conn_id, texts["account_id"]),
         scope=_scope(conn_id, extra.get("scope")),
         refresh_token=Secret(texts["refresh_token"]),
     )
 
 
 def _text(conn_id: str, name: str, value: object) -> str:
-    """Return a field as text; a number, such as an account's, is one too."""
+    """Return a field as text; a number, such as an account's, is one too.
+
+    An error never shows the value: it may be a secret.
+    """
     if value is None:
         return ""
     if isinstance(value, bool) or not isinstance(value, str | int):
-        kind = type(value).__name__  # the value may be a secret
-        msg = f"connection {conn_id!r}, {name}: found a value of type {kind}, allowed is text; put it in quotes"
-        raise InvalidArgument(msg, field=name, found=kind, allowed=("text",))
-    return str(value).strip()
+        raise _refused(conn_id, name, f"a value of type {type(value).__name__}", "text; put it in quotes")
+    try:
+        text = str(value).strip()
+    except ValueError:  # more digits than Python converts
+        raise _refused(conn_id, name, "a number that is too long", f"at most {LONGEST_FIELD} characters") from None
+    if len(text) > LONGEST_FIELD:
+        raise _refused(conn_id, name, f"{len(text)} characters", f"at most {LONGEST_FIELD}")
+    if not _VISIBLE.fullmatch(text):
+        place = next(number for number, letter in enumerate(text, 1) if not _VISIBLE.fullmatch(letter))
+        raise _refused(
+            conn_id,
+            name,
+            f"U+{ord(text[place - 1]):04X} as character {place}",
+            "visible ASCII characters; copy the value once more",
+        )
+    return text
+
+
+def _refused(conn_id: str, name: str, found: str, allowed: str) -> InvalidArgument:
+    msg = f"connection {conn_id!r}, {name}: found {found}, allowed is {allowed}"
+    return InvalidArgument(msg, field=name, found=found, allowed=(allowed,))
+
+
+def _account_id(conn_id: str, text: str) -> str | None:
+    """Return the account ID, ``None`` for an absent one.
+
+    :raises InvalidArgument: field ``extra.account_id``; it holds what would lead to another path of the API.
+    """
+    if not _ACCOUNT_ID.fullmatch(text):
+        raise _refused(conn_id, "extra.account_id", repr(text[:80]), "the account's number, such as 12345")
+    return text or None
 
 
 def _scope(conn_id: str, value: object) -> tuple[str, ...]:
@@ -201,11 +247,11 @@ def _with_port(conn_id: str, host: str, port: int | str | None) -> str:
 
     :raises InvalidArgument: field ``port``; not a port's number, or another one than the host's.
     """
-    text = str(port if port is not None else "").strip()
+    text = _text(conn_id, "port", port)
     if text in ("", "0"):
         return host
-    if not (text.isascii() and text.isdecimal()) or not 1 <= int(text) <= _HIGHEST_PORT:
-        msg = f"connection {conn_id!r}, port: found {port!r}, allowed 1 to {_HIGHEST_PORT}, or nothing"
+    if not (text.isdecimal() and len(text) <= 5 and 1 <= int(text) <= _HIGHEST_PORT):
+        msg = f"connection {conn_id!r}, port: found {repr(port)[:22]}, allowed 1 to {_HIGHEST_PORT}, or nothing"
         raise InvalidArgument(msg, field="port", found=port, allowed=(f"1 to {_HIGHEST_PORT}",))
     try:
         parts = urlsplit(host if "://" in host else f"https://{host}")
@@ -227,6 +273,7 @@ def _with_port(conn_id: str, host: str, port: int | str | None) -> str:
 def _warn_of_strangers(conn_id: str, extra: Iterable[str]) -> None:
     strangers = sorted(set(extra) - set(EXTRA_KEYS))
     if strangers:
-        log.warning(
-            "connection %r: ignored extra keys %s; known: %s", conn_id, ", ".join(strangers), ", ".join(EXTRA_KEYS)
-        )
+        names = [repr(name[:80]) for name in strangers[:_MOST_NAMED]]
+        more = f" and {len(strangers) - _MOST_NAMED} more" if len(strangers) > _MOST_NAMED else ""
+        known = ", ".join(EXTRA_KEYS)
+        log.warning("connection %r: ignored extra keys %s%s; known: %s", conn_id, ", ".join(names), more, known)

@@ -54,7 +54,7 @@ async def at_length(action: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -
 
 def path_of(page: str, conn_id: str = "") -> str:
     """Return the path of a page; a connection's ID comes last, because it may hold slashes."""
-    return f"{home()}{page}{'/' if conn_id else ''}{quote(conn_id, safe='/')}"
+    return f"{home()}{page}{'/' if conn_id else ''}{quote(conn_id, safe='/', errors='replace')}"
 
 
 def render(request: Request, template: str, user: Any, *, status: int = 200, **facts: Any) -> HTMLResponse:
@@ -76,7 +76,8 @@ def render(request: Request, template: str, user: Any, *, status: int = 200, **f
             **facts,
         )
     )
-    page = HTMLResponse(content, status_code=status)
+    # Account names come from the API, which may send half a surrogate pair; UTF-8 has no form for it.
+    page = HTMLResponse(content.encode(errors="replace"), status_code=status)
     if waiting:
         page.delete_cookie(_COOKIE, path=home())
     return page

@@ -26,7 +26,7 @@ from airflow_provider_lightspeed.tokens.create import NewConnection, create, is_
 from airflow_provider_lightspeed.tokens.home import team_of
 from airflow_provider_lightspeed.tokens.probe import probe
 from airflow_provider_lightspeed.tokens.refresh import take_over
-from airflow_provider_lightspeed.tokens.status import Status, connection_ids, partners, status
+from airflow_provider_lightspeed.tokens.status import Status, connection_ids, partners, report_fault, status
 from airflow_provider_lightspeed.tokens.usage import last_buckets
 
 reading: Final = APIRouter(dependencies=[Depends(requires("GET"))])
@@ -49,20 +49,29 @@ async def overview(request: Request, user: GetUserDep) -> Response:
     """Every connection that the user may see."""
 
     def look() -> tuple[list[Card], bool]:
-        found = [status(conn_id) for conn_id in connection_ids()]
-        seen = [each for each in found if may("GET", user, each.conn_id, each.team)]
-        buckets = last_buckets({each.account_id for each in seen if each.account_id})
-        cards = [
-            Card.of(newest_bucket(each, buckets.get(each.account_id)), may_edit=_may_edit(user, each)) for each in seen
-        ]
+        cards = [card for conn_id in connection_ids() if (card := _card(user, conn_id))]
         return cards, may("POST", user, None)
 
     cards, may_create = await in_thread(look)
     return render(request, "overview.html", user, cards=cards, may_create=may_create)
 
 
-def _may_edit(user: Any, found: Status) -> bool:
-    return is_addressable(found.conn_id) and may("PUT", user, found.conn_id, found.team)
+def _card(user: Any, conn_id: str) -> Card | None:
+    """Return the card of one connection, ``None`` if the user may not see it. It stands alone: no other one fails with it."""
+    try:
+        found = status(conn_id)
+        if not may("GET", user, conn_id, found.team):
+            return None
+        may_edit = is_addressable(conn_id) and may("PUT", user, conn_id, found.team)
+    except Exception as error:  # noqa: BLE001 - nobody knows who may see this one; the others are to be seen
+        report_fault(conn_id, error)
+        return None
+    try:
+        seen = last_buckets({found.account_id}) if found.account_id else {}
+        return Card.of(newest_bucket(found, seen.get(found.account_id)), may_edit=may_edit)
+    except Exception as error:  # noqa: BLE001 - one bad connection must not hide the others
+        bare = Status(conn_id, team=found.team, attention=(report_fault(conn_id, error),))
+        return Card.of(bare, may_edit=False)
 
 
 @creating.get("/new")

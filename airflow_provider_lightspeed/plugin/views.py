@@ -36,6 +36,8 @@ class Card:
     tone: str
     word: str
     may_edit: bool
+    scopes: tuple[str, ...]
+    expires: str
     lapses: str
     refreshed: str
     bucket: str
@@ -49,12 +51,15 @@ class Card:
     def of(cls, status: Status, *, may_edit: bool, now: datetime | None = None) -> Card:
         """Make a card of a status."""
         now = now or datetime.now(UTC)
-        needs_person = bool(status.attention) and status.token != "none"  # noqa: S105 - a state
+        is_unreadable = not status.source
+        needs_person = bool(status.attention) and (is_unreadable or status.token != "none")  # noqa: S105 - a state
         return cls(
             status,
             "bad" if needs_person else _TONES[status.token],
             "Needs attention" if needs_person else _WORDS[status.token],
             may_edit,
+            scopes=tuple(status.scope.split()),
+            expires=f"{status.expires_at:%d %b %Y %H:%M} UTC" if status.expires_at else "",
             lapses=_lapses(status.lapses_at, now),
             refreshed=_ago(status.refreshed_at, now),
             bucket=_bucket(status, now),

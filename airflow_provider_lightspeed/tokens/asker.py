@@ -10,6 +10,7 @@ from typing import Any, Final
 
 #: As Airflow cuts its own identifiers.
 _LONGEST: Final = 250
+_HIGHEST_INDEX: Final = 999_999
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,17 +46,24 @@ class Asker:
         if not isinstance(data, Mapping):
             return cls()
         labels = {name: _label(data.get(name)) for name in ("dag_id", "task_id", "run_id", "user")}
-        try:
-            index = int(data.get("map_index") or -1) if data.get("map_index") != 0 else 0
-        except (TypeError, ValueError):
-            index = -1
-        return cls(**labels, map_index=index if -1 <= index < 1_000_000 else -1)
+        return cls(**labels, map_index=_index(data.get("map_index")))
 
     def __str__(self) -> str:
         if not self.task_id:
             return self.user or "unknown"
         task = f"{self.dag_id}.{self.task_id}"
         return task if self.map_index < 0 else f"{task}[{self.map_index}]"
+
+
+def _index(value: Any) -> int:
+    """Return a map index, -1 for what is none."""
+    if isinstance(value, bool) or not isinstance(value, int | str):
+        return -1
+    try:
+        index = int(value)
+    except ValueError:
+        return -1
+    return index if 0 <= index <= _HIGHEST_INDEX else -1
 
 
 def _label(value: Any) -> str:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from airflow_provider_lightspeed.auth.ledger import Place
 from airflow_provider_lightspeed.compat import conf, deployment, new_session, secrets_backends
-from airflow_provider_lightspeed.exceptions import InvalidArgument, LightspeedRetriableError
+from airflow_provider_lightspeed.exceptions import InvalidArgument, LightspeedDataError, LightspeedRetriableError
 from airflow_provider_lightspeed.provider_info import CONNECTION_TYPE
 from airflow_provider_lightspeed.settings import ConnectionSettings, HostPolicy, read_settings
 
@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from sqlalchemy.orm import Session
 
 EXTERNAL: Final = "external"
+_ENVIRONMENT: Final = "EnvironmentVariablesBackend"
+#: In Airflow's error for a value that is encrypted while there is no Fernet key.
+_NO_KEY: Final = "FERNET_KEY"
 
 
 def host_policy() -> HostPolicy:
@@ -25,13 +28,22 @@ def host_policy() -> HostPolicy:
 
 
 def settings_of(connection: Any) -> ConnectionSettings:
-    """Read a connection object of Airflow (ORM row or Task SDK) without handing its values to any masker."""
-    raw = connection.extra
-    extra = _object_of(connection.conn_id, raw) if raw else {}
+    """Read a connection object of Airflow (ORM row or Task SDK) without handing its values to any masker.
+
+    :raises MissingCredentials: client ID or client secret is absent.
+    :raises InvalidArgument: a field is wrong; see :func:`~airflow_provider_lightspeed.settings.read_settings`.
+    :raises LightspeedDataError: Airflow cannot read the password; it was encrypted with another Fernet key.
+    """
+    conn_id = connection.conn_id
+    extra = _extra_of(connection)
+    try:
+        password = connection.password
+    except ValueError as error:  # Airflow's word for a missing Fernet key
+        raise _unreadable(conn_id, "password", error) from error
     return read_settings(
-        connection.conn_id,
+        conn_id,
         login=connection.login,
-        password=connection.password,
+        password=password,
         host=connection.host,
         port=connection.port,
         extra={key: value for key, value in extra.items() if value not in (None, "")},
@@ -39,16 +51,28 @@ def settings_of(connection: Any) -> ConnectionSettings:
     )
 
 
-def _object_of(conn_id: str, extra: str) -> Mapping[str, Any]:
+def _extra_of(connection: Any) -> Mapping[str, Any]:
+    """Return the extra as an object. Airflow checks that too, where it reads a row, with errors of its own."""
     try:
-        found = json.loads(extra) or {}  # null means absent
-    except ValueError:
-        found = extra
+        raw = connection.extra
+        found = (json.loads(raw) or {}) if raw else {}  # null means absent
+    except (ValueError, RecursionError) as error:  # not JSON, nested without end, or a number of thousands of digits
+        if _NO_KEY in str(error):
+            raise _unreadable(connection.conn_id, "extra", error) from error
+        found = None
     if not isinstance(found, dict):
         # What stands there may be a secret.
-        msg = f'connection {conn_id!r}, extra: it is no JSON object; write it like {{"refresh_token": "..."}}, or clear it'
-        raise InvalidArgument(msg, field="extra", found=type(found).__name__, allowed=("a JSON object",))
+        msg = (
+            f'connection {connection.conn_id!r}, extra: it is no JSON object; write it like {{"refresh_token": "..."}}, or '
+            "clear it"
+        )
+        raise InvalidArgument(msg, field="extra", found="something else", allowed=("a JSON object",))
     return found
+
+
+def _unreadable(conn_id: str, field: str, error: Exception) -> LightspeedDataError:
+    msg = f"connection {conn_id!r}, {field}: it cannot be read ({type(error).__name__}); check Airflow's Fernet key"
+    return LightspeedDataError(msg, conn_id=conn_id)
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +140,7 @@ def find(session: Session, conn_id: str) -> Stored | None:
 
     :raises LightspeedRetriableError: a secrets backend does not answer. To go on to the next home would be to take
         another connection for this one.
+    :raises LightspeedDataError: the connection's environment variable cannot be read.
     """
     row = select_row(session, conn_id)
     team = getattr(row, "team_name", None)
@@ -124,10 +149,16 @@ def find(session: Session, conn_id: str) -> Stored | None:
         try:
             connection = backend.get_connection(conn_id=conn_id)
         except Exception as error:  # noqa: BLE001 - whatever a third party's backend raises
+            if kind == _ENVIRONMENT:
+                msg = (
+                    f"connection {conn_id!r}: Airflow cannot read its environment variable ({type(error).__name__}); it "
+                    "takes a URI or a JSON object"
+                )
+                raise LightspeedDataError(msg, conn_id=conn_id) from None
             msg = f"connection {conn_id!r}: secrets backend {kind} failed ({type(error).__name__})"
             raise LightspeedRetriableError(msg, conn_id=conn_id) from None
         if connection is not None:
-            source = "environment variable" if kind == "EnvironmentVariablesBackend" else kind
+            source = "environment variable" if kind == _ENVIRONMENT else kind
             settings, kind = settings_of(connection), str(connection.conn_type)
             return Stored(settings, EXTERNAL, source, shadowed=row is not None, team=team, kind=kind)
     return of_row(row) if row is not None else None

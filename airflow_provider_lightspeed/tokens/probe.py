@@ -23,7 +23,7 @@ from airflow_provider_lightspeed.exceptions import (
 from airflow_provider_lightspeed.provider_info import CONNECTION_TYPE
 from airflow_provider_lightspeed.settings import ConnectionSettings
 from airflow_provider_lightspeed.tokens.source import DatabaseDesk, Desk, LedgerTokenSource, TaskDesk
-from airflow_provider_lightspeed.tokens.status import connection_ids
+from airflow_provider_lightspeed.tokens.status import connection_ids, report_fault
 from airflow_provider_lightspeed.tokens.store import locked_ledger, peek
 
 _SAVE_FIRST = (
@@ -42,6 +42,8 @@ def probe(conn_id: str) -> tuple[bool, str]:
         return True, _account(desk, view.settings, source)
     except (LightspeedError, AirflowNotFoundException) as error:
         return False, str(error)
+    except Exception as error:  # noqa: BLE001 - a person asked, and gets a sentence
+        return False, report_fault(conn_id, error)
 
 
 def _desk(conn_id: str) -> Desk:
@@ -76,9 +78,16 @@ def _is_home(conn_id: str, copy: ConnectionSettings, *, is_named: bool) -> bool:
         ledger that knows its token makes it a stored one.
     """
     try:
-        found = peek(conn_id)
+        return _is_same(conn_id, copy, is_named=is_named)
     except LightspeedError:
         return False
+    except Exception as error:  # noqa: BLE001 - a bad connection keeps no other from being tested
+        report_fault(conn_id, error)
+        return False
+
+
+def _is_same(conn_id: str, copy: ConnectionSettings, *, is_named: bool) -> bool:
+    found = peek(conn_id)
     stored = found.stored
     if stored is None or stored.settings.destination != copy.destination:
         return False

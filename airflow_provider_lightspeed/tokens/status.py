@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -11,11 +12,13 @@ from airflow_provider_lightspeed.auth.step import inherits, is_moved, owns, serv
 from airflow_provider_lightspeed.compat import new_session
 from airflow_provider_lightspeed.exceptions import LightspeedError
 from airflow_provider_lightspeed.provider_info import CONNECTION_TYPE
-from airflow_provider_lightspeed.redact import Secret
+from airflow_provider_lightspeed.redact import Secret, describe_fault
 from airflow_provider_lightspeed.tokens.copies import LEDGER_SUFFIX
 from airflow_provider_lightspeed.tokens.home import Stored, team_of
 from airflow_provider_lightspeed.tokens.journal import LAPSE_WARNING
 from airflow_provider_lightspeed.tokens.store import LEDGER_TYPE, Snapshot, ledger_id, peek
+
+log = logging.getLogger(__name__)
 
 _PREFIX = "AIRFLOW_CONN_"
 
@@ -77,11 +80,23 @@ def connection_ids() -> list[str]:
 
 
 def status(conn_id: str) -> Status:
-    """Return one connection's state."""
+    """Return one connection's state. A connection that cannot be read has the reason as its state; nothing is raised."""
     try:
-        found = peek(conn_id)
+        return _status(conn_id)
     except LightspeedError as error:
         return Status(conn_id, team=_team(conn_id), attention=(str(error),))
+    except Exception as error:  # noqa: BLE001 - one bad connection must not hide the others
+        return Status(conn_id, team=_team(conn_id), attention=(report_fault(conn_id, error),))
+
+
+def report_fault(conn_id: str, error: Exception) -> str:
+    """Log an error that this package does not expect, without its text, and return what people are told of it."""
+    log.error("connection %r: unexpected error: %s", conn_id, describe_fault(error))
+    return f"unexpected error ({type(error).__name__}); the log of this process says where. Please report it"
+
+
+def _status(conn_id: str) -> Status:
+    found = peek(conn_id)
     if found.stored is None:
         left = "the connection is gone; its tokens are left over"
         words = left if found.ledger.generation else "there is no such connection"
@@ -147,17 +162,21 @@ def _attention(found: Snapshot, stored: Stored, ledger: Ledger, now: datetime) -
 def partners(conn_id: str) -> list[str]:
     """Return the IDs of the other connections that spend the same grant: what ends it here ends it there."""
     ours = peek(conn_id)
-    found = []
-    for other_id in connection_ids():
-        try:
-            other = peek(other_id)
-        except LightspeedError:
-            continue
-        if other_id == conn_id or ours.stored is None or other.stored is None:
-            continue
-        if other.stored.settings.destination[1:] == ours.stored.settings.destination[1:] and _share(ours, other):
-            found.append(other_id)
-    return found
+    return [other_id for other_id in connection_ids() if other_id != conn_id and _is_partner(ours, other_id)]
+
+
+def _is_partner(ours: Snapshot, other_id: str) -> bool:
+    try:
+        other = peek(other_id)
+        if ours.stored is None or other.stored is None:
+            return False
+        same_client = other.stored.settings.destination[1:] == ours.stored.settings.destination[1:]
+        return same_client and _share(ours, other)
+    except LightspeedError:
+        return False
+    except Exception as error:  # noqa: BLE001 - one bad connection must not hide the others
+        report_fault(other_id, error)
+        return False
 
 
 def _share(ours: Snapshot, other: Snapshot) -> bool:

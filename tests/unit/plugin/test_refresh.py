@@ -2,41 +2,63 @@
 
 from __future__ import annotations
 
+import asyncio
+import itertools
 import json
 import logging
+import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
 pytest.importorskip("airflow.sdk")
 
 from fastapi.testclient import TestClient
+from sqlalchemy.exc import OperationalError
 
 from airflow_provider_lightspeed.auth.step import Claim, Outcome
+from airflow_provider_lightspeed.exceptions import RefreshPending
 from airflow_provider_lightspeed.plugin.app import create_app
-from airflow_provider_lightspeed.plugin.refresh import MAX_BODY
+from airflow_provider_lightspeed.plugin.refresh import MAX_BODY, Trigger
 from airflow_provider_lightspeed.tokens.answer import Answer
 from airflow_provider_lightspeed.tokens.asker import Asker
 from airflow_provider_lightspeed.tokens.trigger import MARKER
+from tests.support.asgi import post
 from tests.support.fakes import FakeClock
 
 SEEN = "a" * 64
 
 
 class Recorder:
-    """Stands for the refresher; remembers who asked."""
+    """Stands for the refresher and for what is stored; remembers who asked, and what was read."""
 
-    def __init__(self, answer: Answer) -> None:
-        self.answer = answer
+    def __init__(self, answer: Answer, *conn_ids: str) -> None:
+        self.answer: Answer | Exception = answer
         self.asked: list[tuple[str, Claim, Asker]] = []
+        self.stored = {conn_id: {SEEN} for conn_id in conn_ids}
+        self.fails: Exception | None = None
+        self.reads: list[str] = []
 
     def refresh(self, conn_id: str, claim: Claim, asker: Asker) -> Answer:
         self.asked.append((conn_id, claim, asker))
+        if isinstance(self.answer, Exception):
+            raise self.answer
         return self.answer
 
+    def hashes(self, conn_id: str) -> frozenset[str]:
+        self.reads.append(conn_id)
+        if self.fails:
+            raise self.fails
+        return frozenset(self.stored.get(conn_id, ()))
 
-def client(answer: Answer) -> tuple[TestClient, Recorder]:
-    recorder = Recorder(answer)
-    return TestClient(create_app(recorder, FakeClock())), recorder  # type: ignore[arg-type]
+    def listed(self) -> list[str]:
+        return list(self.stored)
+
+
+def client(answer: Answer, *conn_ids: str, clock: FakeClock | None = None) -> tuple[TestClient, Recorder]:
+    recorder = Recorder(answer, *(conn_ids or ("shop", "team/shop:one")))
+    trigger = Trigger(recorder, clock or FakeClock(), hashes=recorder.hashes, listed=recorder.listed)  # type: ignore[arg-type]
+    return TestClient(create_app(trigger)), recorder
 
 
 def test_marker_names_the_protocol() -> None:
@@ -114,22 +136,167 @@ def test_label_that_is_none_is_left_out(by: object) -> None:
 
 
 def test_stranger_behind_the_same_proxy_makes_no_task_fail() -> None:
-    """When their common address has missed too often, all are told to come back, and whoever was right is let in."""
+    """When their common address has missed too often, all are told to come back, but whoever is right is let in."""
     http, recorder = client(Answer(Outcome.FRESH))
-    assert http.post("/refresh/shop", json={"seen": SEEN}).json()["outcome"] == "fresh"
-    recorder.answer = Answer(Outcome.NO_MATCH)
     while (reply := http.post("/refresh/shop", json={"seen": "b" * 64})).status_code == 404:
         pass
-    asked = len(recorder.asked)
     others = [http.post(f"/refresh/{name}", json={"seen": "c" * 64}) for name in ("shop", "nobody", "a b")]
     others.append(http.post("/refresh/shop", content=b"{"))
     assert {(other.status_code, other.headers["retry-after"], other.text) for other in others} == {
         (503, "2", reply.text)
     }
     assert json.loads(reply.text)["outcome"] == "busy"
-    assert len(recorder.asked) == asked
-    recorder.answer = Answer(Outcome.FRESH)
+    assert recorder.asked == []
     assert http.post("/refresh/shop", json={"seen": SEEN}).json()["outcome"] == "fresh"
+    recorder.stored["shop"] = {"d" * 64}
     recorder.answer = Answer(Outcome.NO_MATCH)
     assert http.post("/refresh/shop", json={"seen": SEEN}).json()["outcome"] == "no_match"
     assert http.post("/refresh/shop", json={"seen": SEEN}).json()["outcome"] == "busy"  # right no more
+
+
+def test_whatever_is_wrong_the_answer_is_the_same() -> None:
+    """Unknown connection, unreadable connection, wrong hash, malformed body: status, body and headers are alike."""
+    http, recorder = client(Answer(Outcome.REFRESHED), "shop", "unreadable")
+    recorder.stored["unreadable"] = set()
+    claims = [("shop", "b" * 64), ("unreadable", SEEN), ("nobody", SEEN), ("a b", SEEN)]
+    replies = [http.post(f"/refresh/{conn_id}", json={"seen": seen}) for conn_id, seen in claims]
+    replies.append(http.post("/refresh/shop", content=b"{"))
+    assert {(reply.status_code, reply.text, tuple(reply.headers.multi_items())) for reply in replies} == {
+        (404, replies[0].text, tuple(replies[0].headers.multi_items()))
+    }
+    assert recorder.asked == []
+
+
+NUMBERS = ["1e400", "-1e400", "NaN", "Infinity", "1" * 400, "1" * 5_000, "-0.0", "[[[]]]", '{"a": 1}', "true", "null"]
+LABELS = ['"\\ud800"', '"\\u0000"', '"a\\nb"', "[1]", "{}", "1e400", "true", f'"{"x" * 5000}"', '"\\u202e"']
+
+
+def test_odd_labels_and_numbers_are_answered_and_counted() -> None:
+    """Never a fault of the server: a right hash is answered without the label, a wrong one is a miss."""
+    http, recorder = client(Answer(Outcome.FRESH))
+
+    async def ask() -> None:
+        for number, label in itertools.product(NUMBERS, LABELS):
+            by = f'"by": {{"map_index": {number}, "dag_id": {label}}}'
+            _, right = await post(http.app, "/refresh/shop", f'{{"seen": "{SEEN}", {by}}}'.encode())
+            _, wrong = await post(http.app, "/refresh/shop", f'{{"seen": {number}, {by}}}'.encode())
+            # The former does not reach the refresh where the body is no JSON for Python.
+            assert (right["outcome"], wrong["outcome"]) in (("fresh", "no_match"), ("no_match", "no_match"))
+
+    asyncio.run(ask())
+    assert len(recorder.asked) >= len(LABELS) * (len(NUMBERS) - 1)
+    for _, _, asker in recorder.asked:
+        assert (asker.map_index, asker.dag_id.strip("x"), len(asker.dag_id) <= 250) == (-1, "", True)
+
+
+def test_malformed_bodies_are_misses() -> None:
+    """Whoever sends nothing else is told to come back later, like every other stranger."""
+    http, _ = client(Answer(Outcome.FRESH))
+
+    async def ask() -> list[str]:
+        return [(await post(http.app, "/refresh/shop", b"{"))[1]["outcome"] for _ in range(302)]
+
+    found = asyncio.run(ask())
+    assert (found[0], found[-1]) == ("no_match", "busy")
+
+
+def test_wrong_hash_never_takes_a_connections_place() -> None:
+    """It is checked before: while a grant of ten seconds is under way, and when nobody is inside."""
+    http, recorder = client(Answer(Outcome.FRESH))
+    inside, goes_on = threading.Event(), threading.Event()
+    refresh = recorder.refresh
+
+    def slow(conn_id: str, claim: Claim, asker: Asker) -> Answer:
+        inside.set()
+        goes_on.wait(20)
+        return refresh(conn_id, claim, asker)
+
+    recorder.refresh = slow  # type: ignore[method-assign]
+    with ThreadPoolExecutor(1) as threads:
+        first = threads.submit(http.post, "/refresh/shop", json={"seen": SEEN})
+        assert inside.wait(20)
+        wrong = [http.post("/refresh/shop", json={"seen": f"{number:064x}"}).status_code for number in range(20)]
+        right = http.post("/refresh/shop", json={"seen": SEEN})
+        goes_on.set()
+        assert first.result(20).json()["outcome"] == "fresh"
+    assert wrong == [404] * 20
+    assert (right.status_code, right.json()["outcome"]) == (503, "busy")
+    assert len(recorder.asked) == 1
+
+
+def test_new_tokens_hash_is_known_at_once_after_a_rotation() -> None:
+    """Behind a proxy through which wrong hashes pour, the task that asks with it is not told to come back."""
+    http, recorder = client(Answer(Outcome.REFRESHED))
+    while http.post("/refresh/nobody", json={"seen": "b" * 64}).status_code == 404:
+        pass
+    new = "e" * 64
+    refresh = recorder.refresh
+
+    def rotate(conn_id: str, claim: Claim, asker: Asker) -> Answer:
+        recorder.stored[conn_id] = {new}
+        return refresh(conn_id, claim, asker)
+
+    recorder.refresh = rotate  # type: ignore[method-assign]
+    assert http.post("/refresh/shop", json={"seen": SEEN}).json()["outcome"] == "refreshed"
+    reads = len(recorder.reads)
+    recorder.answer = Answer(Outcome.FRESH)
+    assert http.post("/refresh/shop", json={"seen": new}).json()["outcome"] == "fresh"
+    assert len(recorder.reads) == reads
+
+
+@pytest.mark.parametrize("targets", [("shop",), ("nobody", "nothing"), ("shop", "other", "nobody", "a b")])
+def test_right_claim_gets_through_a_flood_within_fifteen_seconds(targets: tuple[str, ...]) -> None:
+    """300 wrong hashes a second through one proxy; another API server rotates the token in the midst of it.
+
+    Each second of the test's clock holds 300 wrong claims and one right one. A connection is read a few times a second
+    at most, however many wrong claims name it.
+    """
+    clock = FakeClock()
+    http, recorder = client(Answer(Outcome.FRESH), "shop", "other", clock=clock)
+
+    async def flood() -> list[str]:
+        outcomes, wrong = [], itertools.count()
+        for second in range(10):
+            held = SEEN
+            if second >= 5:  # rotated elsewhere: nothing tells this server
+                held = "f" * 64
+                recorder.stored["shop"] = {held}
+            for number in range(300):
+                conn_id = targets[number % len(targets)]
+                _, refusal = await post(http.app, f"/refresh/{conn_id}", {"seen": f"{next(wrong):064x}"})
+                assert refusal["outcome"] in ("no_match", "busy")
+                clock.sleep(1 / 300)
+            _, answer = await post(http.app, "/refresh/shop", {"seen": held})
+            outcomes.append(answer["outcome"])
+        return outcomes
+
+    outcomes = asyncio.run(flood())
+    assert "fresh" in outcomes[:3]
+    assert "fresh" in outcomes[5:8]
+    existing = [conn_id for conn_id in recorder.reads if conn_id in ("shop", "other")]
+    assert len(existing) <= 2 * 2.5 * 10
+    assert len(recorder.reads) - len(existing) <= 300 + 5.5 * 10
+
+
+@pytest.mark.parametrize("error", [RefreshPending("busy"), OperationalError("SELECT", {}, Exception())])
+def test_claim_that_cannot_be_checked_is_to_come_back(error: Exception) -> None:
+    """The database or a secrets backend is away: the same for the right hash and for a wrong one."""
+    http, recorder = client(Answer(Outcome.FRESH))
+    recorder.fails = error
+    replies = [http.post("/refresh/shop", json={"seen": seen}) for seen in (SEEN, "b" * 64)]
+    assert [(reply.status_code, reply.headers["retry-after"]) for reply in replies] == [(503, "2")] * 2
+    recorder.fails = None
+    assert http.post("/refresh/shop", json={"seen": SEEN}).json()["outcome"] == "fresh"
+
+
+def test_fault_of_a_refresh_is_one_bad_answer_and_is_logged(caplog: pytest.LogCaptureFixture) -> None:
+    """Without the error's text, which may quote a secret. The place is free again."""
+    http, recorder = client(Answer(Outcome.FRESH))
+    recorder.answer = TypeError("a secret word")
+    for _ in range(2):
+        reply = http.post("/refresh/shop", json={"seen": SEEN})
+        assert (reply.status_code, reply.json()["outcome"]) == (503, "busy")
+    assert "unexpected error: TypeError (" in caplog.text
+    assert "secret word" not in caplog.text
+    recorder.answer = Answer(Outcome.FRESH)
+    assert http.post("/refresh/shop", json={"seen": SEEN}).json()["outcome"] == "fresh"

@@ -35,8 +35,15 @@ def test_state_is_told_by_a_word_and_painted_alike(
     token: str, attention: tuple[str, ...], tone: str, word: str
 ) -> None:
     """Nobody has to tell colours apart."""
-    card = Card.of(Status("shop", token=token, attention=attention), may_edit=True, now=NOON)
+    status = Status("shop", source="metadata database", token=token, attention=attention)
+    card = Card.of(status, may_edit=True, now=NOON)
     assert (card.tone, card.word, card.is_connected) == (tone, word, token != "none")
+
+
+def test_connection_that_cannot_be_read_is_a_bad_card() -> None:
+    """It is not told as one that only waits for its consent."""
+    card = Card.of(Status("shop", attention=("extra: it is no JSON object",)), may_edit=True, now=NOON)
+    assert (card.tone, card.word) == ("bad", "Needs attention")
 
 
 @pytest.mark.parametrize(
