@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -51,6 +52,13 @@ def test_airflow_settings_exist() -> None:
         if found := re.fullmatch(r"AIRFLOW__([A-Z_]+?)__([A-Z_]+)", name):
             section, option = found[1].lower(), found[2].lower()
             assert option in known[section]["options"], name
+
+
+def test_image_and_lock_file_take_the_same_celery() -> None:
+    """A Celery that its provider was not tried with ends scheduler and worker on an import (test_providers.py)."""
+    groups = tomllib.loads((ROOT / "pyproject.toml").read_text())["dependency-groups"]
+    (bound,) = [name for name in groups["airflow-3"] if isinstance(name, str) and re.match(r"celery\b", name)]
+    assert f'"{bound}"' in COMPOSE["x-airflow"]["build"]["dockerfile_inline"]
 
 
 def test_simulator_options_exist() -> None:
