@@ -21,6 +21,7 @@ from airflow.providers.common.compat.sdk import (
 )
 from airflow.providers.common.compat.version_compat import AIRFLOW_V_3_0_PLUS
 
+from airflow_provider_lightspeed.exceptions import InvalidArgument, LightspeedAuthError, Unreachable
 from airflow_provider_lightspeed.redact import Secret
 
 if TYPE_CHECKING:
@@ -51,6 +52,7 @@ __all__ = [
     "mask_secret",
     "new_session",
     "previous_schedule",
+    "read_connection",
     "run_kind",
     "secrets_backends",
     "stored_xcom",
@@ -75,6 +77,76 @@ def database_is_reachable() -> bool:
     from airflow import settings
 
     return getattr(settings.Session, "__name__", "") != "BlockedDBSession"
+
+
+def read_connection(conn_id: str) -> Any:
+    """Return a connection through Airflow's own call, for tasks of Airflow 3.
+
+    Airflow answers "isn't defined" whatever went wrong: it drops every error of a secrets backend, and the Task SDK's
+    backend drops every error of the API server (3.3: ``ExecutionAPISecretsBackend``). So this answer is checked.
+
+    :raises AirflowNotFoundException: the API server says that there is no such connection.
+    :raises Unreachable: the API server or a secrets backend failed; the connection may be there.
+    :raises LightspeedAuthError: the API server does not let this task read the connection.
+    """
+    try:
+        return BaseHook.get_connection(conn_id)
+    except AirflowNotFoundException:
+        fault = _lookup_fault(conn_id)
+    except PermissionError:  # ``AirflowSecretsBackendAccessDenied``, since Airflow 3.3
+        fault = None
+    except Exception as error:  # noqa: BLE001 - Airflow 3.0 to 3.2 raise what the supervisor answered
+        fault = _fault_of(error)
+    if fault is None:
+        msg = (
+            f"connection {conn_id!r}: Airflow's API server does not let this task read it; check the connection's team"
+        )
+        raise LightspeedAuthError(msg, conn_id=conn_id)
+    if fault:
+        raise Unreachable(f"connection {conn_id!r} could not be read: {fault}", conn_id=conn_id)
+    raise AirflowNotFoundException(f"The conn_id `{conn_id}` isn't defined")
+
+
+def _lookup_fault(conn_id: str) -> str:
+    """Return what failed when a connection was looked up; empty if the API server says that there is none."""
+    from airflow.sdk.execution_time import task_runner
+    from airflow.sdk.execution_time.comms import ErrorResponse, GetConnection
+    from airflow.sdk.execution_time.supervisor import ensure_secrets_backend_loaded
+
+    supervisor = getattr(task_runner, "SUPERVISOR_COMMS", None)
+    for backend in ensure_secrets_backend_loaded():
+        kind = type(backend).__name__
+        if kind == "ExecutionAPISecretsBackend":  # drops every error; asked below
+            continue
+        try:
+            if backend.get_connection(conn_id=conn_id) is not None:
+                return f"secrets backend {kind} has answered only when asked again"
+        except Exception as error:  # noqa: BLE001 - whatever a third party's backend raises
+            cause = type(error).__name__
+        else:
+            continue
+        if kind == "EnvironmentVariablesBackend":  # asks nobody, so it fails for good
+            msg = f"AIRFLOW_CONN_{conn_id.upper()}: it cannot be read ({cause}); write a connection's URI or a JSON object"
+            raise InvalidArgument(msg, field=f"AIRFLOW_CONN_{conn_id.upper()}", found=cause, allowed=("URI", "JSON"))
+        return f"secrets backend {kind} failed ({cause})"
+    if supervisor is None:
+        return ""
+    try:
+        answer = supervisor.send(GetConnection(conn_id=conn_id))
+    except Exception as error:  # noqa: BLE001 - of the Task SDK, or of the socket to the supervisor
+        return _fault_of(error)
+    if not isinstance(answer, ErrorResponse):
+        return "the API server has answered only when asked again"
+    return "" if answer.error.value == "CONNECTION_NOT_FOUND" else f"the API server answered {answer.error.value}"
+
+
+def _fault_of(error: Exception) -> str:
+    """Return in words what the supervisor answered; the error's own text may quote the answer's body."""
+    answer = getattr(error, "error", None)  # of an ``AirflowRuntimeError``
+    detail = getattr(answer, "detail", None) or {}
+    kind = getattr(getattr(answer, "error", None), "value", type(error).__name__)
+    cause = detail.get("status_code") or detail.get("exception_type") or ""
+    return f"the API server failed ({' '.join(str(part) for part in (kind, cause) if part)})"
 
 
 def new_session(connection: Connection | None = None) -> Session:

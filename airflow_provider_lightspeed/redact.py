@@ -5,12 +5,16 @@ from __future__ import annotations
 import hashlib
 import re
 import traceback
-from collections.abc import Iterable
-from typing import Any, Final, NoReturn
+from collections.abc import Callable, Iterable, Iterator
+from functools import wraps
+from typing import Any, Final, NoReturn, ParamSpec, TypeVar
 
 MASK: Final = "***"
 #: Frames of a traceback that the description of a fault names.
 _FRAMES: Final = 6
+
+P = ParamSpec("P")
+R = TypeVar("R")
 
 _JWT = re.compile(r"eyJ[\w-]{8,}\.[\w-]{8,}\.[\w-]*")
 _BEARER = re.compile(r"(?i)\b(bearer|basic)\s+[\w.~+/=-]+")
@@ -90,3 +94,46 @@ def excerpt(body: bytes | str, limit: int = 300) -> str:
     text: Any = body.decode("utf-8", "replace") if isinstance(body, bytes) else body
     text = " ".join(scrub(text).split())
     return text if len(text) <= limit else f"{text[:limit]}..."
+
+
+def sealed(function: Callable[P, R]) -> Callable[P, R]:
+    """Let no frame of ``function`` leave it in an exception: their local variables hold secrets.
+
+    Error reporters send the locals of all frames, those of ``http.client`` with a request's bytes included. What is cut
+    off stays as text, in a note of the exception: files, lines and functions.
+    """
+
+    @wraps(function)
+    def call(*args: P.args, **kwargs: P.kwargs) -> R:
+        try:
+            return function(*args, **kwargs)
+        except BaseException as error:  # noqa: BLE001 - it is raised again
+            del args, kwargs
+            raise without_frames(error)  # noqa: B904 - it is the same exception
+
+    return call
+
+
+def without_frames(error: BaseException) -> BaseException:
+    """Return the exception without its frames and those of the exceptions that led to it."""
+    for link in _chain(error):
+        if link.__traceback__ is None:
+            continue
+        stack = traceback.StackSummary.extract(traceback.walk_tb(link.__traceback__), lookup_lines=False)
+        places = [f"{each.filename}:{each.lineno} in {each.name}" for each in stack if each.filename != __file__]
+        if len(places) > 1:  # more than the sealed function itself
+            link.add_note("Raised at, outermost first:\n  " + "\n  ".join(places))
+        link.__traceback__ = None
+    return error
+
+
+def _chain(error: BaseException) -> Iterator[BaseException]:
+    """Yield an exception and those that led to it, each once."""
+    seen: set[int] = set()
+    waiting: list[BaseException | None] = [error]
+    while waiting:
+        each = waiting.pop()
+        if each is not None and id(each) not in seen:
+            seen.add(id(each))
+            yield each
+            waiting += [each.__cause__, each.__context__, *getattr(each, "exceptions", ())]

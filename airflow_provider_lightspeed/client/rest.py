@@ -27,8 +27,11 @@ from airflow_provider_lightspeed.exceptions import (
     ProtocolViolation,
     Unreachable,
 )
+from airflow_provider_lightspeed.redact import sealed
 
 BASE_PATH: Final = "/API/V3"
+#: Different tokens that may be refused for one request, each replaced by another; one more ends the request.
+MOST_REFUSALS: Final = 2
 #: The burst limiter's words, for a 429 without the header that names the limiter (docs: introduction/rate-limiting).
 _BURST: Final = b"burst rate limit"
 
@@ -230,7 +233,7 @@ class RSeriesClient:
 
         :param page: the page's number, from 1, for errors.
         """
-        attempt, rate_waited, was_refused = 0, 0.0, False
+        attempt, rate_waited, refused = 0, 0.0, list[Token]()
         before: Reply | Unreachable | None = None
         while True:
             reply, wait, token = self._send(url, cost, timeout)
@@ -239,8 +242,9 @@ class RSeriesClient:
                 assert decision.body is not None
                 self._tokens.used(token)
                 return decision.body
-            if decision.action is Action.REFRESH and not was_refused:
-                was_refused = True
+            if decision.action is Action.REFRESH and len(refused) < MOST_REFUSALS and token not in refused:
+                # Another token than the one refused before may have died on its way: of age, or by a rotation elsewhere.
+                refused.append(token)
                 self._tokens.refused(token)
                 continue
             if decision.action is Action.WAIT:
@@ -273,6 +277,7 @@ class RSeriesClient:
         if is_news and self._events:
             self._events.mispriced(path, cost, charged)
 
+    @sealed
     def _send(self, url: str, cost: float, timeout: float | None) -> tuple[Reply | Unreachable, float | None, Token]:
         """Wait for the limiter, take the token, send: a wait may outlast a token, so it is taken last."""
         ticket = self.limiter.acquire(self._price(url, cost))
@@ -281,9 +286,8 @@ class RSeriesClient:
         except BaseException:
             self.limiter.lost(ticket)
             raise
-        headers = {"Authorization": f"Bearer {token.access_token.reveal()}", "Accept": "application/json"}
         try:
-            reply = self._transport.send(Request("GET", url, headers, timeout=timeout))
+            reply = self._transport.send(Request("GET", url, _headers(token), timeout=timeout))
         except Unreachable as error:
             self._count(requests=1, drips=ticket.cost)
             self.limiter.lost(ticket)
@@ -335,6 +339,10 @@ class RSeriesClient:
         facts |= {"page": page, "offset": decision.offset, "said": decision.said}
         facts["is_permission"] = decision.action is Action.FAIL and decision.error is AccessDenied
         return (cls or decision.error)(msg, status=status, url=address, **facts)
+
+
+def _headers(token: Token) -> Mapping[str, str]:
+    return {"Authorization": f"Bearer {token.access_token.reveal()}", "Accept": "application/json"}
 
 
 def _is_same(reply: Reply | Unreachable, before: Reply | Unreachable | None) -> bool:

@@ -77,11 +77,11 @@ class LightspeedHook(BaseHook):
         from airflow_provider_lightspeed.client.transport import RequestsTransport
         from airflow_provider_lightspeed.tokens.source import LedgerTokenSource, desk_for
 
-        desk = desk_for(self.lightspeed_conn_id)
-        settings = desk.look().settings
+        tokens = LedgerTokenSource(desk_for(self.lightspeed_conn_id))
+        settings = tokens.view().settings
         return RSeriesClient(
             host=settings.host,
-            tokens=LedgerTokenSource(desk),
+            tokens=tokens,
             transport=RequestsTransport(),
             account_id=settings.account_id,
             limiter=limiter_for((settings.host, settings.client_id, self.lightspeed_conn_id)),

@@ -27,7 +27,7 @@ def keep_alive(conn_id: str) -> Kept:
     :raises LightspeedAuthError: a person is needed.
     :raises LightspeedRetriableError: no fresh token within five minutes.
     """
-    desk = desk_for(conn_id)
-    token = LedgerTokenSource(desk).token()
-    ledger = desk.look().ledger
+    source = LedgerTokenSource(desk_for(conn_id))
+    token = source.token()
+    ledger = source.view().ledger
     return Kept(ledger.generation, token.expires_at, ledger.lapses_at)

@@ -11,6 +11,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 from contextlib import suppress
+from typing import Final
 
 from airflow_provider_lightspeed.auth.ledger import Account
 from airflow_provider_lightspeed.compat import AirflowNotFoundException, database_is_reachable
@@ -19,6 +20,7 @@ from airflow_provider_lightspeed.exceptions import (
     LightspeedError,
     ReconnectRequired,
     RefreshPending,
+    Unreachable,
 )
 from airflow_provider_lightspeed.provider_info import CONNECTION_TYPE
 from airflow_provider_lightspeed.settings import ConnectionSettings
@@ -26,6 +28,8 @@ from airflow_provider_lightspeed.tokens.source import DatabaseDesk, Desk, Ledger
 from airflow_provider_lightspeed.tokens.status import connection_ids, report_fault
 from airflow_provider_lightspeed.tokens.store import locked_ledger, peek
 
+#: Seconds that a test waits for a token, and for what it reads: a person waits for the answer.
+PATIENCE: Final = 15.0
 _SAVE_FIRST = (
     "the form is complete, but its refresh token is not stored yet, and a test would spend it without being able to keep "
     "the next one. Save the connection, then test it again"
@@ -36,20 +40,25 @@ def probe(conn_id: str) -> tuple[bool, str]:
     """Return success and a sentence for the person who tests."""
     try:
         desk = _desk(conn_id)
-        view = desk.look()
-        # No masking: in an API server the masker's pattern would grow with every rotation.
-        source = LedgerTokenSource(desk, mask=lambda _: None, patience=15.0)
-        return True, _account(desk, view.settings, source)
+        source = _source(desk)
+        return True, _account(desk, source.view().settings, source)
     except (LightspeedError, AirflowNotFoundException) as error:
         return False, str(error)
     except Exception as error:  # noqa: BLE001 - a person asked, and gets a sentence
         return False, report_fault(conn_id, error)
 
 
+def _source(desk: Desk) -> LedgerTokenSource:
+    # No masking: in an API server the masker's pattern would grow with every rotation.
+    return LedgerTokenSource(desk, mask=lambda _: None, patience=PATIENCE)
+
+
 def _desk(conn_id: str) -> Desk:
     if not database_is_reachable():
         desk = TaskDesk(conn_id)
-        view = desk.look()
+        view = _source(desk).view()
+        if view.fault:
+            raise Unreachable(view.fault, conn_id=conn_id)
         if view.ledger.token is None:
             msg = f"connection {conn_id!r}: no token is stored that this process can read. {_SAVE_FIRST}"
             raise ReconnectRequired(msg, conn_id=conn_id)

@@ -57,13 +57,9 @@ _EVENTS: Final = frozenset({Outcome.REFRESHED, Outcome.UNAVAILABLE, Outcome.INVA
 
 def default_exchange() -> Exchange:
     """Return an exchange over ``requests`` with the grant's short time-out."""
-    from airflow_provider_lightspeed.client.transport import RequestsTransport, oauth_exchange
+    from airflow_provider_lightspeed.client.transport import oauth_exchange, oauth_transport
 
-    return oauth_exchange(
-        RequestsTransport(
-            connect_timeout=GRANT_TIMEOUT / 3, read_timeout=GRANT_TIMEOUT * 0.6, total_timeout=GRANT_TIMEOUT
-        )
-    )
+    return oauth_exchange(oauth_transport(GRANT_TIMEOUT))
 
 
 class Refresher:

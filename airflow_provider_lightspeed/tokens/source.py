@@ -16,8 +16,20 @@ from airflow_provider_lightspeed.auth.ledger import Ledger
 from airflow_provider_lightspeed.auth.step import Claim, Outcome, inherits, is_moved, server_time
 from airflow_provider_lightspeed.auth.token import Token
 from airflow_provider_lightspeed.clock import Clock, SystemClock
-from airflow_provider_lightspeed.compat import AirflowNotFoundException, BaseHook, database_is_reachable, mask_secret
-from airflow_provider_lightspeed.exceptions import ReconnectRequired, RefreshPending
+from airflow_provider_lightspeed.compat import (
+    AirflowNotFoundException,
+    database_is_reachable,
+    mask_secret,
+    read_connection,
+)
+from airflow_provider_lightspeed.exceptions import (
+    LightspeedError,
+    LightspeedRetriableError,
+    ReconnectRequired,
+    RefreshPending,
+    Unreachable,
+)
+from airflow_provider_lightspeed.redact import sealed
 from airflow_provider_lightspeed.settings import ConnectionSettings
 from airflow_provider_lightspeed.tokens.answer import Answer, failure
 from airflow_provider_lightspeed.tokens.asker import Asker
@@ -31,6 +43,9 @@ log = logging.getLogger(__name__)
 PATIENCE: Final = 300.0
 #: Seconds a task goes on asking an API server that holds another token for the connection.
 STRANGER_PATIENCE: Final = 10.0
+#: Seconds before the next try: while another process refreshes, and while the API server does not answer.
+_BUSY: Final = 0.5
+_AWAY: Final = 2.0
 #: Share of the margin that tasks wait longer than the refreshing side, at random: the first one asks, the rest find it.
 _JITTER: Final = 0.75
 #: Outcomes that waiting does not change.
@@ -45,19 +60,26 @@ class View:
 
     :param ours: the stored token may be used for this connection; ``None`` if only the refreshing side can tell.
     :param now: the clock to judge the token by; ``None`` for this machine's.
+    :param fault: why the ledger could not be read, in words; ``ledger`` is then empty. Empty text: it was read.
     """
 
     ledger: Ledger
     settings: ConnectionSettings
     ours: bool | None
     now: datetime | None = None
+    fault: str = ""
 
 
 class Desk(Protocol):
     """Where stored tokens are read and a refresh is asked for."""
 
+    conn_id: str
+
     def look(self) -> View:
-        """Return ledger and connection as stored now."""
+        """Return ledger and connection as stored now.
+
+        :raises LightspeedRetriableError: the connection could not be read now.
+        """
 
     def ask(self, claim: Claim) -> Answer:
         """Ask for a refresh."""
@@ -72,15 +94,26 @@ class DatabaseDesk:
     def __init__(self, conn_id: str, asker: Asker | None = None, refresher: Any = None) -> None:
         from airflow_provider_lightspeed.tokens.refresh import Refresher
 
-        self._conn_id = conn_id
+        self.conn_id = conn_id
         self._asker = asker or Asker.current()
         self._refresher = refresher or Refresher()
 
     def look(self) -> View:
-        """Return ledger and connection as stored now."""
-        found = peek(self._conn_id)
+        """Return ledger and connection as stored now.
+
+        :raises Unreachable: the metadata database failed.
+        """
+        from sqlalchemy.exc import SQLAlchemyError
+
+        try:
+            found = peek(self.conn_id)
+        except SQLAlchemyError as error:
+            msg = (
+                f"connection {self.conn_id!r} could not be read: the metadata database failed ({type(error).__name__})"
+            )
+            raise Unreachable(msg, conn_id=self.conn_id) from None
         if found.stored is None:
-            msg = f"The conn_id `{self._conn_id}` isn't defined"
+            msg = f"The conn_id `{self.conn_id}` isn't defined"
             raise AirflowNotFoundException(msg)
         settings = found.stored.settings
         ours = _is_ours(found.ledger, settings) and inherits(found.ledger, settings, found.stored.place)
@@ -88,7 +121,7 @@ class DatabaseDesk:
 
     def ask(self, claim: Claim) -> Answer:
         """Refresh in this process."""
-        answer: Answer = self._refresher.refresh(self._conn_id, claim, self._asker)
+        answer: Answer = self._refresher.refresh(self.conn_id, claim, self._asker)
         return answer
 
 
@@ -96,17 +129,22 @@ class TaskDesk:
     """For Airflow 3 tasks: reads through Airflow's own connection call, asks the API server's refresh trigger."""
 
     def __init__(self, conn_id: str, asker: Asker | None = None) -> None:
-        self._conn_id = conn_id
+        self.conn_id = conn_id
         self._asker = asker or Asker.current()
         self._trigger: Any = None
 
     def look(self) -> View:
-        """Return ledger and connection as stored now."""
-        settings = settings_of(BaseHook.get_connection(self._conn_id))
+        """Return ledger and connection as stored now.
+
+        :raises Unreachable: the API server or a secrets backend failed.
+        """
+        settings = settings_of(read_connection(self.conn_id))
         try:
-            companion = BaseHook.get_connection(ledger_id(self._conn_id))
+            companion = read_connection(ledger_id(self.conn_id))
         except AirflowNotFoundException:
             return View(Ledger(), settings, ours=False)
+        except Unreachable as error:
+            return View(Ledger(), settings, ours=False, fault=error.message)
         ledger = load(json.loads(companion.extra or "{}"))
         ours: bool | None = _is_ours(ledger, settings)
         if ours and not settings.refresh_token and ledger.origin.startswith("row:"):
@@ -119,7 +157,7 @@ class TaskDesk:
             from airflow_provider_lightspeed.tokens.trigger import RefreshTrigger
 
             self._trigger = RefreshTrigger()
-        answer: Answer = self._trigger.ask(self._conn_id, claim, self._asker)
+        answer: Answer = self._trigger.ask(self.conn_id, claim, self._asker)
         return answer
 
 
@@ -163,6 +201,7 @@ class LedgerTokenSource:
         self._used = ""
         self._good_until = 0.0
 
+    @sealed
     def token(self) -> Token:
         """Return a token that is good by the ledger's side.
 
@@ -175,6 +214,7 @@ class LedgerTokenSource:
             assert self._token is not None
             return self._token
 
+    @sealed
     def refused(self, token: Token) -> Token:
         """Return another token after the API answered 401 to this one; at most one refresh per refused token."""
         with self._lock:
@@ -183,6 +223,15 @@ class LedgerTokenSource:
             assert self._token is not None
             return self._token
 
+    @sealed
+    def view(self) -> View:
+        """Return connection and ledger as stored now; a failed read is repeated for ``patience`` seconds.
+
+        :raises AirflowNotFoundException: there is no such connection.
+        :raises LightspeedRetriableError: it could not be read within ``patience`` seconds.
+        """
+        return self._read(self._clock.monotonic() + self._patience)
+
     def used(self, token: Token) -> None:
         """Remember that the API accepted this token; the next request for a refresh says so."""
         self._used = token.access_token.fingerprint()
@@ -190,20 +239,42 @@ class LedgerTokenSource:
     def _obtain(self, refused: Token | None) -> None:
         deadline, strange = self._clock.monotonic() + self._patience, None
         while True:
-            view = self._desk.look()
+            view = self._read(deadline)
             current = None if view.ours is False else view.ledger.token
             is_other = current is not None and (refused is None or current.access_token != refused.access_token)
             if current and is_other and view.ours and self._is_fresh(view, current):
                 return
             claim = self._claim(view, refused)
-            answer = self._desk.ask(claim)
+            answer = self._ask(claim, view)
             if answer.outcome is Outcome.NO_MATCH:  # once, it is somebody else's refresh between reading and asking
                 if strange != claim.seen:
                     deadline = min(deadline, self._clock.monotonic() + STRANGER_PATIENCE)
                 strange = claim.seen
-            if self._accept(answer, current, is_other=is_other, conn_id=view.settings.conn_id):
+            if self._accept(answer, current, is_other=is_other, deadline=deadline):
                 return
             self._pause(answer, view, deadline)
+
+    def _read(self, deadline: float) -> View:
+        """Read what is stored. What could be read once is not gone because one call failed: such a call is repeated."""
+        while True:
+            try:
+                return self._desk.look()
+            except LightspeedRetriableError as error:
+                if not self._wait(_AWAY, deadline, error):
+                    raise
+
+    def _ask(self, claim: Claim, view: View) -> Answer:
+        """Ask for a refresh. If the ledger could not be read, "no match" means nothing: the claim names an old token.
+
+        Such a claim is made nevertheless: to whoever holds the connection's own token, the refreshing side puts a ledger
+        back that Airflow cannot decrypt.
+        """
+        if not claim.seen:
+            return Answer(Outcome.UNAVAILABLE, retry_after=_AWAY, detail=view.fault)
+        answer = self._desk.ask(claim)
+        if view.fault and answer.outcome is Outcome.NO_MATCH:
+            return Answer(Outcome.UNAVAILABLE, retry_after=_AWAY, detail=view.fault)
+        return answer
 
     def _is_fresh(self, view: View, current: Token) -> bool:
         now = server_time(view.ledger, view.now) if view.now else self._clock.now()
@@ -216,42 +287,51 @@ class LedgerTokenSource:
 
     def _claim(self, view: View, refused: Token | None) -> Claim:
         held = view.ledger.token.access_token if view.ledger.token else view.settings.refresh_token
-        if not held:
-            raise failure(view.settings.conn_id, Answer(Outcome.NO_GRANT))
-        seen = held.fingerprint()
+        if not held and not view.fault:
+            raise failure(self._desk.conn_id, Answer(Outcome.NO_GRANT))
+        seen = held.fingerprint() if held else ""
         is_refused = refused is not None and refused.access_token == held
         return Claim(seen, refused=is_refused, used=seen == self._used)
 
-    def _accept(self, answer: Answer, current: Token | None, *, is_other: bool, conn_id: str) -> bool:
+    def _accept(self, answer: Answer, current: Token | None, *, is_other: bool, deadline: float) -> bool:
         """Digest an answer: ``True`` when the token in hand is good, ``False`` when the ledger is to be read again."""
         if answer.outcome is Outcome.REFRESHED:
-            ledger = self._desk.look().ledger
+            ledger = self._read(deadline).ledger
             if ledger.token and ledger.generation >= answer.generation:
                 self._keep(ledger.token, answer.expires_in)
                 return True
             return False
         if answer.outcome is Outcome.FRESH and current:
             if not is_other:
-                msg = f"connection {conn_id!r}: Lightspeed refuses an access token that is fresh by every sign"
-                raise ReconnectRequired(msg, conn_id=conn_id)
+                msg = (
+                    f"connection {self._desk.conn_id!r}: Lightspeed refuses an access token that is fresh by every sign"
+                )
+                raise ReconnectRequired(msg, conn_id=self._desk.conn_id)
             self._keep(current, answer.expires_in)
             return True
         if answer.outcome in _FOR_A_PERSON:
-            raise failure(conn_id, answer)
+            raise failure(self._desk.conn_id, answer)
         return False
 
     def _pause(self, answer: Answer, view: View, deadline: float) -> None:
-        conn_id = view.settings.conn_id
-        wait = min(answer.retry_after or 0.5, 60.0) * (1 + self._chance() / 2)
-        if self._clock.monotonic() + wait > deadline:
+        """Wait before the next request for a refresh, or raise what the answer means if there is no time for one."""
+        conn_id = self._desk.conn_id
+        error = failure(conn_id, answer)
+        if answer.outcome is Outcome.BUSY:
+            error = RefreshPending(error.message, **error.fields)
+        if not self._wait(min(answer.retry_after or _BUSY, 60.0), deadline, error):
             warn_of_lapse(conn_id, view.ledger, view.now or self._clock.now())
-            error = failure(conn_id, answer)
-            if answer.outcome is Outcome.BUSY:
-                raise RefreshPending(error.message, **error.fields)
             raise error
-        if answer.outcome is Outcome.UNAVAILABLE:
-            log.warning("connection %r: no token yet (%s), next try in %.0f s", conn_id, answer.outcome.value, wait)
+
+    def _wait(self, seconds: float, deadline: float, reason: LightspeedError) -> bool:
+        """Wait before the next try; return ``False`` at once if that would be after the deadline."""
+        wait = seconds * (1 + self._chance() / 2)
+        if self._clock.monotonic() + wait > deadline:
+            return False
+        if isinstance(reason, LightspeedRetriableError) and not isinstance(reason, RefreshPending):
+            log.warning("no token yet: %s; next try in %.0f s", reason.message, wait)
         self._clock.sleep(wait)
+        return True
 
     def _keep(self, token: Token, seconds: float) -> None:
         for secret in (token.access_token, token.refresh_token):

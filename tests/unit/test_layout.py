@@ -16,6 +16,7 @@ PACKAGE: Final = TESTS.parent / "airflow_provider_lightspeed"
 #: Modules that do nothing without a database, a server or Airflow around them, or that others are made of, and where their
 #: tests are.
 TESTED_ELSEWHERE: Final = {
+    "client/bounds.py": "integration/client/test_bounds.py",
     "client/transport.py": "integration/client/test_transport.py",
     "commands/connections.py": "integration/commands/test_connections.py",
     "commands/consents.py": "integration/commands/test_connect.py",

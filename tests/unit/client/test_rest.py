@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from airflow_provider_lightspeed.auth.token import Token
-from airflow_provider_lightspeed.client.rest import RetryDetails, RSeriesClient
+from airflow_provider_lightspeed.client.rest import MOST_REFUSALS, RetryDetails, RSeriesClient
 from airflow_provider_lightspeed.client.transport import Reply
 from airflow_provider_lightspeed.exceptions import (
     AccessDenied,
@@ -38,6 +38,13 @@ class Tokens:
 
     def used(self, token: Token) -> None:
         """Nothing follows from it here."""
+
+
+class Unchanging(Tokens):
+    """Has no other."""
+
+    def refused(self, token: Token) -> Token:
+        return token
 
 
 class Events:
@@ -105,15 +112,29 @@ def test_refusals_are_not_repeated(status: int) -> None:
     assert len(setting.transport.requests) == 1
 
 
-def test_refused_token_is_replaced_once_per_request() -> None:
-    """A second 401 in a row is not a matter of age."""
-    setting = Setting(json_reply({}, 401), GOOD)
+@pytest.mark.parametrize(
+    "refusal",
+    [json_reply({}, 401), json_reply({"message": "Access token has been revoked"}, 403)],
+    ids=["401", "a1 403"],
+)
+def test_token_that_dies_on_its_way_is_replaced_again(refusal: Reply) -> None:
+    """A short life, or a rotation elsewhere: each refused token deserves another, within bounds."""
+    setting = Setting(refusal, refusal, GOOD)
     assert setting.read() == [{"saleID": "1"}]
-    assert setting.bearers == ["Bearer access-1", "Bearer access-2"]
-    setting = Setting(json_reply({}, 401), json_reply({}, 401))
+    assert setting.bearers == ["Bearer access-1", "Bearer access-2", "Bearer access-3"]
+    setting = Setting(*[refusal] * 9)
     with pytest.raises(AccessDenied, match="access token was refused"):
         setting.read()
-    assert len(setting.transport.requests) == 2
+    assert len(setting.transport.requests) == MOST_REFUSALS + 1
+
+
+def test_token_that_is_refused_twice_is_not_sent_again() -> None:
+    """Nothing newer is to be had, and a third time would answer the same."""
+    setting = Setting(json_reply({}, 401), json_reply({}, 401))
+    setting.client._tokens = Unchanging()
+    with pytest.raises(AccessDenied, match="access token was refused"):
+        setting.read()
+    assert setting.bearers == ["Bearer access-1", "Bearer access-1"]
 
 
 def test_rate_limit_is_waited_out_within_reason() -> None:
@@ -202,15 +223,15 @@ def test_other_price_than_worked_out_is_said_once_and_learned() -> None:
 REVOKED = json_reply({"httpCode": "403", "httpMessage": "Forbidden", "message": "Access token has been revoked"}, 403)
 
 
-def test_a1_revoked_token_is_replaced_once_and_the_read_goes_on() -> None:
-    """It comes as a 403; the second one in a row ends the request with its cause."""
+def test_a1_revoked_token_is_replaced_and_the_read_goes_on() -> None:
+    """It comes as a 403; where it goes on without end, the request ends with its cause."""
     setting = Setting(REVOKED, GOOD)
     assert setting.read() == [{"saleID": "1"}]
     assert setting.bearers == ["Bearer access-1", "Bearer access-2"]
-    setting = Setting(REVOKED, REVOKED)
+    setting = Setting(*[REVOKED] * 9)
     with pytest.raises(AccessDenied, match="Access token has been revoked"):
         setting.read()
-    assert len(setting.transport.requests) == 2
+    assert len(setting.transport.requests) == MOST_REFUSALS + 1
 
 
 def test_a2_missing_right_is_said_and_costs_no_refresh() -> None:

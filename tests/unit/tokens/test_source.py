@@ -22,6 +22,8 @@ SETTINGS = ConnectionSettings("shop", "client", Secret("s"))
 class FakeDesk:
     """A ledger whose token others may renew."""
 
+    conn_id = "shop"
+
     def __init__(self, token: Token) -> None:
         self.ledger = Ledger(token=token, generation=1)
         self.claims: list[Claim] = []

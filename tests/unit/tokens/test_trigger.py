@@ -9,9 +9,8 @@ import pytest
 
 pytest.importorskip("airflow")
 
-import requests
-
 from airflow_provider_lightspeed.auth.step import Claim, Outcome
+from airflow_provider_lightspeed.client.transport import Reply, Request
 from airflow_provider_lightspeed.exceptions import LightspeedRetriableError, Unreachable
 from airflow_provider_lightspeed.tokens.asker import Asker
 from airflow_provider_lightspeed.tokens.trigger import MARKER, RefreshTrigger, candidates
@@ -21,35 +20,25 @@ GOOD = (200, {"outcome": "fresh", "generation": 3, "expires_in": 100.0, "retry_a
 
 
 class Server:
-    """Stands for the session: serves the marker at some addresses, and one answer to refreshes."""
+    """Stands for the transport: serves the marker at some addresses, and one answer to refreshes."""
 
-    def __init__(self, *homes: str, answer: Any = GOOD) -> None:
-        self.homes, self.answer = homes, answer
-        self.trust_env = True
+    def __init__(self, *homes: str, answer: Any = GOOD, elsewhere: Any = (404, {"detail": "Not Found"})) -> None:
+        self.homes, self.answer, self.elsewhere = homes, answer, elsewhere
         self.asked: list[str] = []
         self.posted: list[dict[str, Any]] = []
 
-    def mount(self, *_: Any) -> None:
-        """Adapters are for real connections."""
-
-    def get(self, url: str, **_: Any) -> Any:
-        self.asked.append(url)
-        base = url.removesuffix("/lightspeed/marker")
-        return reply(200, MARKER) if base in self.homes else reply(404, {"detail": "Not Found"})
-
-    def post(self, url: str, *, json: dict[str, Any], **_: Any) -> Any:
-        self.asked.append(url)
-        self.posted.append(json)
-        if isinstance(self.answer, Exception):
-            raise self.answer
-        return reply(*self.answer)
-
-
-def reply(status: int, body: Any) -> requests.Response:
-    made = requests.Response()
-    made.status_code = status
-    made._content = body if isinstance(body, bytes) else json.dumps(body).encode()
-    return made
+    def send(self, request: Request) -> Reply:
+        """Answer, or raise the answer."""
+        self.asked.append(request.url)
+        base = request.url.removesuffix("/lightspeed/marker")
+        answer = (200, MARKER) if base in self.homes else self.elsewhere
+        if request.method == "POST":
+            self.posted.append(request.json)
+            answer = self.answer
+        if isinstance(answer, Exception):
+            raise answer
+        status, body = answer
+        return Reply(status, {}, body if isinstance(body, bytes) else json.dumps(body).encode())
 
 
 @pytest.fixture
@@ -95,14 +84,37 @@ def test_no_server_with_the_plugin_is_an_error_that_lists_what_was_tried(configu
         RefreshTrigger(Server()).ask("shop", CLAIM, Asker())
 
 
-@pytest.mark.parametrize("answer", [requests.ConnectionError("x"), (503, b"<html>"), (429, b"")])
+@pytest.mark.parametrize("answer", [Unreachable("x"), (503, b"<html>"), (429, b""), (404, {"detail": "x"})])
 def test_server_that_is_busy_or_away_is_asked_again_later(answer: Any, configured: pytest.MonkeyPatch) -> None:
     """An outcome, not an error: the task waits."""
     found = RefreshTrigger(Server("http://localhost:8080", answer=answer)).ask("shop", CLAIM, Asker())
     assert (found.outcome, found.retry_after) == (Outcome.UNAVAILABLE, 2.0)
 
 
-@pytest.mark.parametrize("answer", [(200, b"<html>"), (200, {"outcome": "new"}), (404, {"detail": "x"})])
+@pytest.mark.parametrize("answer", [Unreachable("x"), (503, b"<html>"), (429, b"")])
+def test_configured_server_that_is_away_is_looked_for_again(answer: Any, configured: pytest.MonkeyPatch) -> None:
+    """It starts anew, perhaps; that nobody listens at the default address proves nothing."""
+    configured.setenv("AIRFLOW__API__BASE_URL", "https://away.example")
+    server = Server(elsewhere=answer)
+    trigger = RefreshTrigger(server)
+    found = trigger.ask("shop", CLAIM, Asker())
+    assert (found.outcome, found.retry_after) == (Outcome.UNAVAILABLE, 2.0)
+    assert "[api] base_url https://away.example" in found.detail
+    server.homes = ("https://away.example",)
+    assert trigger.ask("shop", CLAIM, Asker()).outcome is Outcome.FRESH
+
+
+def test_server_that_was_found_once_is_not_misconfigured(configured: pytest.MonkeyPatch) -> None:
+    """An ingress answers 404 while the server behind it starts anew."""
+    server = Server("http://localhost:8080")
+    trigger = RefreshTrigger(server)
+    trigger.ask("shop", CLAIM, Asker())
+    server.homes, server.answer = (), (404, b"default backend - 404")
+    for _ in range(2):
+        assert trigger.ask("shop", CLAIM, Asker()).outcome is Outcome.UNAVAILABLE
+
+
+@pytest.mark.parametrize("answer", [(200, b"<html>"), (200, {"outcome": "new"}), (422, {"detail": "x"})])
 def test_answer_of_another_protocol_is_an_error(answer: Any, configured: pytest.MonkeyPatch) -> None:
     """Of another release, or of a proxy in between."""
     with pytest.raises(LightspeedRetriableError, match="something else than its protocol"):
