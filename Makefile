@@ -21,6 +21,8 @@ CORE := $(addprefix tests/unit/,arrow auth client extract lake resources simulat
 FACE := $(filter-out $(CORE),$(wildcard tests/unit/[a-z]*))
 UNIT2 := $(FACE) \
          tests/contract/test_extract_equals_truth.py::test_extract_equals_the_truth_field_by_field
+# Servers of Debian's that some slow tests and the soak start for themselves.
+SERVERS := sh tools/install_mariadb.sh && sh tools/install_redis.sh && sh tools/install_pgbouncer.sh
 # Stages run side by side, two at a time, the long ones first.
 STAGES := $(PY) -m tools.stages --at-a-time 2
 TESTS := test-system test-contract test-integration test-integration-2 test-dags test-unit test-unit-2
@@ -82,8 +84,8 @@ test-dags: .venv/.ready ## The example DAGs that load a warehouse, to their mart
 test-warehouses: .venv-warehouses/.ready ## The example DAGs of Snowflake, BigQuery and Redshift, with their providers
 	.venv-warehouses/bin/python -m pytest tests/integration/dags/test_cloud_dags.py
 
-test-slow: .venv/.ready ## The tests that take long: more seeds, kills under load, MariaDB, mutations, a deferral under Airflow's own triggerer
-	@sh tools/install_mariadb.sh
+test-slow: .venv/.ready ## The tests that take long: more seeds, kills under load, Celery, MariaDB, PgBouncer, mutations, a deferral under Airflow's own triggerer
+	@$(SERVERS)
 	$(PY) -m pytest tests/unit tests/contract tests/integration tests/system -m slow
 
 test-browser: .venv/.ready ## The pages in a real browser; pictures in artifacts/browser (installs Debian's chromium if there is none)
@@ -97,11 +99,12 @@ bench-short: .venv/.ready ## The same in minutes, without the other tools
 	@$(PY) -m bench --short extract limits memory
 
 soak: .venv/.ready .venv-2.11/.ready test-slow ## Long proofs: slow tests, and the token ledger on both Airflows under load, failures, kills, saves (hours)
-	@sh tools/install_mariadb.sh
+	@$(SERVERS)
 	@$(PY) -m soak $(SOAK_ARGS)
 	@$(PY2) -m soak $(SOAK_ARGS)
 
 soak-short: .venv/.ready .venv-2.11/.ready ## The same in minutes, both Airflows at once
+	@sh tools/install_redis.sh
 	@$(PY2) -m soak --short & two=$$!; $(PY) -m soak --short && wait $$two
 
 lint: .venv/.ready ## Ruff (check and format) and the import contracts

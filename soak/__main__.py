@@ -12,7 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from soak import kills, load
+from soak import kills, load, restored
 from soak.parts import AIRFLOW, Report, failures, run_parts
 from soak.report import SHORT, WHOLE, Size
 from tools.deployment import deployed
@@ -22,11 +22,22 @@ Scenario = Callable[[Size, Path], dict[str, Any]]
 
 def scenarios() -> dict[str, Scenario]:
     """Return what can be proved on the installed Airflow."""
-    found: dict[str, Scenario] = {"storm": load.storms, "bad days": load.bad_days, "kills": kills.kills}
+    found: dict[str, Scenario] = {
+        "storm": load.storms,
+        "bad days": load.bad_days,
+        "kills": kills.kills,
+        "restored database": restored.restores,
+    }
     if AIRFLOW.startswith("3."):
-        from soak import week, whole
+        from soak import midnight, week, whole
 
-        found |= {"whole storm": whole.storms, "one API server": whole.one_api_server, "week": week.weeks}
+        found |= {
+            "whole storm": whole.storms,
+            "one API server": whole.one_api_server,
+            "upset storm": whole.upset_storm,
+            "midnight": midnight.midnights,
+            "week": week.weeks,
+        }
     return found
 
 

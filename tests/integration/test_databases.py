@@ -72,7 +72,7 @@ EDIT_THE_FORM = """
 LOSE_THE_SESSION = """
     from sqlalchemy import text
     session = new_session()
-    session.execute(text("SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+    session.execute(text("SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity"
                          " WHERE state = 'idle in transaction' AND pid <> pg_backend_pid()"))
     session.commit()
     print("other:", Refresher().refresh("lightspeed_default", claim).outcome.value)
@@ -98,7 +98,9 @@ main()
 
 @pytest.fixture(
     scope="module",
-    params=[pytest.param(name, marks=[pytest.mark.slow] if name == "mariadb" else []) for name in DATABASES],
+    params=[
+        pytest.param(name, marks=[pytest.mark.slow] if name in ("mariadb", "pgbouncer") else []) for name in DATABASES
+    ],
 )
 def deployment(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
     if request.param not in available():
