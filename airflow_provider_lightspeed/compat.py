@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import os
+from functools import cache
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
@@ -55,6 +56,7 @@ __all__ = [
     "read_connection",
     "run_kind",
     "secrets_backends",
+    "shared_secrets",
     "stored_xcom",
     "take_connection",
     "write_event",
@@ -238,6 +240,26 @@ def datetime_trigger(moment: datetime) -> Any:
     """Return Airflow's own trigger that fires at a moment."""
     module = "airflow.providers.standard.triggers.temporal" if AIRFLOW_V_3_0_PLUS else "airflow.triggers.temporal"
     return importlib.import_module(module).DateTimeTrigger(moment=moment)
+
+
+def shared_secrets() -> tuple[str, ...]:
+    """Return what the processes that write the metadata database share, best first, to derive keys from.
+
+    Airflow's Fernet keys; without encryption, the key that API servers (2.11: webservers) sign sessions with.
+    """
+    from airflow.models.crypto import get_fernet
+
+    return _shared_secrets(get_fernet())
+
+
+@cache
+def _shared_secrets(fernet: Any) -> tuple[str, ...]:
+    """Return the secrets once for each Fernet object: a key that comes from a command would have it run each time."""
+    if fernet.is_encrypted:
+        keys = conf.get("core", "fernet_key").split(",")
+    else:
+        keys = [conf.get("api" if AIRFLOW_V_3_0_PLUS else "webserver", "secret_key", fallback="") or ""]
+    return tuple(key.strip() for key in keys if key.strip())
 
 
 def secrets_backends() -> list[Any]:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airflow_provider_lightspeed.auth.codec import dump, load
+from airflow_provider_lightspeed.auth.codec import MOST, dump, load, load_token
 from airflow_provider_lightspeed.auth.ledger import (
     REMEMBERED_ROTATED,
     REMEMBERED_SEEDS,
@@ -18,6 +20,7 @@ from airflow_provider_lightspeed.auth.ledger import (
     Ledger,
     Place,
 )
+from airflow_provider_lightspeed.auth.step import Claim, next_step, server_time
 from airflow_provider_lightspeed.exceptions import LightspeedDataError
 from airflow_provider_lightspeed.redact import Secret
 from airflow_provider_lightspeed.settings import ConnectionSettings
@@ -42,7 +45,7 @@ def test_full_ledger_fits_into_the_smallest_text_column() -> None:
 
 
 @given(
-    st.integers(0, 10**9),
+    st.integers(0, MOST),
     st.booleans(),
     st.sampled_from([None, *Failure]),
     st.lists(st.text("0123456789abcdef", min_size=12, max_size=12), max_size=5, unique=True),
@@ -87,3 +90,112 @@ def test_account_comes_back_as_it_was_stored(account: Account) -> None:
     assert load(data) == ledger
     del data["account"]
     assert load(data).account == Account()
+
+
+#: Any JSON value as Python reads it: also NaN, infinities, whole numbers of any size, lone surrogates.
+ANY_TEXT = st.text(st.characters(exclude_categories=()), max_size=8)
+ANYTHING: st.SearchStrategy[object] = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | ANY_TEXT | st.sampled_from(["***", "", "1970-01-01"]),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(ANY_TEXT, inner, max_size=3),
+    max_leaves=8,
+)
+FULL = dataclasses.replace(
+    FIRST, siblings=(Secret("beside"),), failure=Failure.INVALID_GRANT, account=Account("Tea", 1.0, 60.0, 1.0, NOON)
+)
+PATHS = [
+    *((name,) for name in dump(FULL)),
+    *(("token", name) for name in dump(FULL)["token"]),
+    *(("account", name) for name in dump(FULL)["account"]),
+]
+
+
+def as_stored(ledger: Ledger) -> dict[str, Any]:
+    """Return what lies in the database."""
+    data: dict[str, Any] = json.loads(json.dumps(dump(ledger)))
+    return data
+
+
+def use(ledger: Ledger) -> None:
+    """Do with a ledger what its readers do; none of it may fail."""
+    now = datetime(2026, 1, 1, tzinfo=UTC)
+    place = Place("row:1", "db")
+    next_step(ledger, SETTINGS, Claim("0" * 64), place=place, now=now)
+    json.dumps(dump(ledger)).encode()
+    assert ledger.lapses_at is None or ledger.lapses_at > datetime.min.replace(tzinfo=UTC)
+    server_time(ledger, now)
+    if ledger.token:
+        ledger.token.state(now)
+        ledger.token.access_token.reveal().encode("latin-1")
+
+
+@given(ANYTHING)
+def test_any_json_value_is_a_ledger_or_the_one_error(data: object) -> None:
+    """Nothing else comes out, whatever stands in the database."""
+    try:
+        use(load(data))
+    except LightspeedDataError:
+        pass
+
+
+@given(st.sampled_from(PATHS), ANYTHING)
+def test_any_value_in_any_field_is_a_ledger_or_the_one_error(path: tuple[str, ...], value: object) -> None:
+    """One field at a time: most of the ledger is what it was."""
+    data = as_stored(FULL)
+    inner = data if len(path) == 1 else data[path[0]]
+    inner[path[-1]] = value
+    try:
+        use(load(data))
+    except LightspeedDataError:
+        pass
+
+
+@pytest.mark.parametrize("name", [name for name in dump(FIRST) if name != "account"])
+def test_lost_field_is_named(name: str) -> None:
+    """Every one counts: with another's default, a token that is dead would pass for fresh."""
+    data = as_stored(FIRST)
+    del data[name]
+    with pytest.raises(LightspeedDataError, match=name):
+        load(data)
+
+
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [
+        (("token", "access_token"), "***"),
+        (("token", "refresh_token"), "***"),
+        (("token",), "***"),
+        (("predecessor_token",), "***"),
+        (("sibling_tokens",), ["***"]),
+        (("sibling_tokens",), "***"),
+        (("seeds",), None),
+        (("generation",), True),
+        (("generation",), MOST + 1),
+        (("generation",), -1),
+        (("generation",), 1.0),
+        (("version",), True),
+        (("ahead",), float("nan")),
+        (("ahead",), 10**400),
+        (("refreshed_at",), "9999-12-31T23:59:59+00:00"),
+        (("refreshed_at",), "0001-01-01T00:00:00+14:00"),
+        (("refreshed_at",), "2026-01-01T00:00:00"),
+        (("owner",), "\ud83d"),
+        (("token", "access_token"), "line\nend"),
+    ],
+)
+def test_value_that_cannot_be_used_is_refused_by_its_fields_name(path: tuple[str, ...], value: object) -> None:
+    """What Airflow shows in place of a secret is none; no value is in the error."""
+    data = as_stored(FULL)
+    inner = data if len(path) == 1 else data[path[0]]
+    inner[path[-1]] = value
+    with pytest.raises(LightspeedDataError, match=path[-1]) as caught:
+        load(data)
+    assert "line" not in str(caught.value)
+
+
+@given(ANYTHING)
+def test_any_json_value_is_a_pair_or_the_one_error(data: object) -> None:
+    """The pair of a consent that waits is stored by itself."""
+    try:
+        load_token(data)
+    except LightspeedDataError:
+        pass
