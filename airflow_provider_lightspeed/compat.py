@@ -249,7 +249,8 @@ def shared_secrets() -> tuple[str, ...]:
     """
     from airflow.models.crypto import get_fernet
 
-    return _shared_secrets(get_fernet())
+    fernet: Any = get_fernet()
+    return _shared_secrets(fernet)
 
 
 @cache

@@ -129,7 +129,7 @@ def _destination(fields: Fields) -> tuple[str, str, str] | None:
     if fields["destination"] is None:
         return None
     parts = fields.texts("destination")
-    if len(parts) != 3:  # noqa: PLR2004 - host, authorization server, client ID
+    if len(parts) != 3:
         raise fields.error("destination", "three texts")
     return (parts[0], parts[1], parts[2])
 

@@ -119,6 +119,25 @@ def select_row(session: Session, conn_id: str, *, lock: bool = False, nowait: bo
     return session.scalar(query.with_for_update(nowait=nowait) if lock else query)
 
 
+def home_id(session: Session, conn_id: str) -> str:
+    """Return the ID that a connection's ledger goes by, for all spellings that Airflow takes for that connection.
+
+    Airflow looks environment variables up in upper case; ``connection_ids`` lists them in lower case. On MySQL, the
+    collation of IDs ignores case: the row says how it is spelled.
+    """
+    from airflow.secrets.environment_variables import EnvironmentVariablesBackend
+
+    if EnvironmentVariablesBackend().get_conn_value(conn_id=conn_id) is not None:
+        return conn_id.upper().lower()
+    if session.get_bind().dialect.name != "mysql":
+        return conn_id
+    from airflow.models.connection import Connection
+    from sqlalchemy import select
+
+    spelled: str | None = session.scalar(select(Connection.conn_id).where(Connection.conn_id == conn_id))
+    return spelled or conn_id
+
+
 def team_of(conn_id: str) -> str | None:
     """Return the team that a stored connection belongs to, ``None`` without one or in a deployment without teams."""
     from sqlalchemy import select

@@ -111,11 +111,12 @@ class Refresher:
         with locked_ledger(conn_id) as locked:
             present = locked.read()
             if present.rolled_back and locked.save(present.ledger, stored, expected=present.ledger.generation):
+                was = present.companion.fault if present.companion else ""
                 log.warning(
-                    "connection %r: the companion connection held generation %d, put back to %d; something rewrites "
-                    "connections from an old copy",
+                    "connection %r: the companion connection (%s) is put back to generation %d; something rewrites "
+                    "connections",
                     conn_id,
-                    present.visible.generation,
+                    was or f"generation {present.visible.generation}",
                     present.ledger.generation,
                 )
         return Answer(Outcome.BUSY, retry_after=0.2)

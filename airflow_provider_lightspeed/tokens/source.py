@@ -33,9 +33,10 @@ from airflow_provider_lightspeed.redact import sealed
 from airflow_provider_lightspeed.settings import ConnectionSettings
 from airflow_provider_lightspeed.tokens.answer import Answer, failure
 from airflow_provider_lightspeed.tokens.asker import Asker
+from airflow_provider_lightspeed.tokens.companion import ledger_id
 from airflow_provider_lightspeed.tokens.home import settings_of
 from airflow_provider_lightspeed.tokens.journal import warn_of_lapse
-from airflow_provider_lightspeed.tokens.store import ledger_id, peek
+from airflow_provider_lightspeed.tokens.store import peek
 
 log = logging.getLogger(__name__)
 

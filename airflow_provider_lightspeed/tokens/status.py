@@ -13,10 +13,11 @@ from airflow_provider_lightspeed.compat import new_session
 from airflow_provider_lightspeed.exceptions import LightspeedError
 from airflow_provider_lightspeed.provider_info import CONNECTION_TYPE
 from airflow_provider_lightspeed.redact import Secret, describe_fault
+from airflow_provider_lightspeed.tokens.companion import LEDGER_TYPE, ledger_id
 from airflow_provider_lightspeed.tokens.copies import LEDGER_SUFFIX
 from airflow_provider_lightspeed.tokens.home import Stored, team_of
 from airflow_provider_lightspeed.tokens.journal import LAPSE_WARNING
-from airflow_provider_lightspeed.tokens.store import LEDGER_TYPE, Snapshot, ledger_id, peek
+from airflow_provider_lightspeed.tokens.store import Snapshot, peek
 
 log = logging.getLogger(__name__)
 

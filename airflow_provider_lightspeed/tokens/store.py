@@ -1,13 +1,15 @@
 """The token ledger in the metadata database: read, locked, compared and swapped.
 
-It is kept twice, in one transaction: in a companion connection, which tasks can read, and in a safety copy
-(:mod:`~.copies`): tools rewrite connections (an import of an old export, ``rotate-fernet-key`` while a refresh commits)
-and would put an old ledger in place of the new one. The higher generation counts. Both are encrypted with Airflow's
-Fernet key. Grant attempts are recorded in transactions of their own while the lock is held.
+It is kept twice, in one transaction: in a companion connection (:mod:`~.companion`), which tasks can read, and in a safety
+copy (:mod:`~.copies`): tools rewrite connections (an import of an old export, ``rotate-fernet-key`` while a refresh
+commits) and would put an old ledger in place of the new one. The higher generation counts, and within it the higher turn.
+What cannot be read counts as absent. Both are encrypted with Airflow's Fernet key, and belong to the connection's team.
+Grant attempts are recorded in transactions of their own while the lock is held.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 import logging
 from collections.abc import Iterator, Mapping
@@ -17,7 +19,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from airflow_provider_lightspeed.auth.codec import dump, load
 from airflow_provider_lightspeed.auth.ledger import Ledger
 from airflow_provider_lightspeed.auth.step import Pause
 from airflow_provider_lightspeed.compat import new_session, take_connection
@@ -28,17 +29,19 @@ from airflow_provider_lightspeed.exceptions import (
     LightspeedRetriableError,
     RefreshPending,
 )
-from airflow_provider_lightspeed.tokens import copies
-from airflow_provider_lightspeed.tokens.copies import LEDGER_SUFFIX, Copy
-from airflow_provider_lightspeed.tokens.home import Stored, find, of_row, select_row
+from airflow_provider_lightspeed.tokens import companion, copies
+from airflow_provider_lightspeed.tokens.companion import Companion, ledger_id
+from airflow_provider_lightspeed.tokens.copies import Copy
+from airflow_provider_lightspeed.tokens.home import Stored, find, home_id, of_row, select_row
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import Connection
     from sqlalchemy.orm import Session
 
+__all__ = ["LockedLedger", "Snapshot", "database_time", "ledger_id", "locked_ledger", "peek", "reachable"]
+
 log = logging.getLogger(__name__)
 
-LEDGER_TYPE: Final = "lightspeed_tokens"
 #: Seconds a statement may wait for somebody else's lock.
 LOCK_TIMEOUT: Final = 5
 #: Seconds after which the server ends a session that holds the lock and does nothing; above the grant's time-out.
@@ -51,33 +54,63 @@ _CLOCKS: Final = {
 }
 
 
-def ledger_id(conn_id: str) -> str:
-    """Return the ID of the companion connection that holds the ledger."""
-    return conn_id + LEDGER_SUFFIX
-
-
 @dataclass(frozen=True, slots=True)
 class Snapshot:
     """A connection with its ledger at one moment.
 
     :param ledger: the truth: the newer of companion and safety copy.
-    :param visible: what the companion connection says, and with it every task.
-    :param attempts: when grants were sent lately.
-    :param pause: what the authorization server asked for last.
+    :param turn: its turn within its generation.
+    :param companion: what tasks read, as it is stored; ``None`` if there is none.
+    :param copy: the newest safety copy.
     :param now: the database's clock, which all processes share.
     """
 
     ledger: Ledger
-    visible: Ledger
+    turn: int
+    companion: Companion | None
+    copy: Copy | None
     stored: Stored | None
-    attempts: tuple[datetime, ...]
     now: datetime
-    pause: Pause | None = None
+
+    @property
+    def attempts(self) -> tuple[datetime, ...]:
+        """When grants were sent lately."""
+        return self.copy.attempts if self.copy else ()
+
+    @property
+    def pause(self) -> Pause | None:
+        """What the authorization server asked for last."""
+        return self.copy.pause if self.copy else None
+
+    @property
+    def team(self) -> str | None:
+        """The team whose connection it is, ``None`` if it is nobody's or everybody's."""
+        return self.stored.team if self.stored else self.companion.team if self.companion else None
+
+    @property
+    def visible(self) -> Ledger:
+        """What the companion connection says, and with it every task of the connection's team."""
+        is_ours = self.companion is not None and not self._is_foreign(self.companion.team)
+        return self.companion.ledger if self.companion and is_ours else Ledger()
 
     @property
     def rolled_back(self) -> bool:
-        """Somebody put an old ledger in place of the new one, or deleted it."""
+        """Somebody put an old ledger in place of the new one, or something that cannot be read, or deleted it."""
         return self.visible.generation < self.ledger.generation
+
+    @property
+    def fault(self) -> str:
+        """Why the ledger is lost: the companion cannot be read, and no copy has it. Empty if it is not."""
+        return self.companion.fault if self.companion and self.copy is None else ""
+
+    @property
+    def needs_care(self) -> bool:
+        """The connection was given to another team, or the Fernet key that signed the copy is about to go."""
+        strays = self.companion is not None and self._is_foreign(self.companion.team)
+        return strays or (self.copy is not None and (self._is_foreign(self.copy.team) or not self.copy.is_current))
+
+    def _is_foreign(self, team: str | None) -> bool:
+        return self.stored is not None and team != self.stored.team
 
 
 def peek(conn_id: str) -> Snapshot:
@@ -89,9 +122,14 @@ def peek(conn_id: str) -> Snapshot:
     session = new_session()
     try:
         with reachable(conn_id), _readable(conn_id):
-            return _snapshot(session, conn_id, select_row(session, ledger_id(conn_id)))
+            conn_id = home_id(session, conn_id)
+            found = _snapshot(session, conn_id, companion.read(session, conn_id))
     finally:
         session.close()
+    if found.needs_care:
+        with suppress(LightspeedRetriableError), locked_ledger(conn_id) as locked:  # whoever refreshes does it too
+            return locked.read()
+    return found
 
 
 @contextmanager
@@ -154,6 +192,8 @@ class LockedLedger:
         self._connections: list[Connection] = []
         self._session: Session
         self._other: Session
+        self._last = (0, 0)
+        self._team: str | None = None
 
     def open(self) -> None:
         """Take the database connections.
@@ -163,6 +203,8 @@ class LockedLedger:
         while len(self._connections) < 2:
             self._connections.append(take_connection())
         self._session, self._other = (new_session(connection) for connection in self._connections)
+        self._conn_id = home_id(self._session, self._conn_id)
+        self._session.rollback()
         engine = self._connections[0].engine
         self.dialect, self.database = engine.dialect.name, engine.url.database
 
@@ -193,21 +235,43 @@ class LockedLedger:
         from sqlalchemy.exc import IntegrityError, OperationalError
 
         try:
-            self._limit_waiting()
-            row = select_row(self._session, ledger_id(self._conn_id), lock=True, nowait=True)
-            if row is None and find(self._session, self._conn_id) is not None:  # what is not there needs no companion
-                _add_companion(self._session, self._conn_id)
-                self._session.commit()
-                self._limit_waiting()
-                row = select_row(self._session, ledger_id(self._conn_id), lock=True, nowait=True)
+            found = self._lock()
+            if found.companion is None and found.stored is not None:  # what is not there needs no companion
+                companion.add(self._session, self._conn_id, found.stored.team)
+                found = self._lock_again(found.stored)
+            if found.needs_care:
+                self._write(found, found.ledger, found.attempts, found.pause)
+                found = self._lock_again(found.stored)
         except (OperationalError, IntegrityError) as error:
             self._session.rollback()
             msg = f"connection {self._conn_id!r}: another process holds the token ledger"
             raise RefreshPending(msg, conn_id=self._conn_id, retry_after=1.0) from error
-        found = _snapshot(self._session, self._conn_id, row)
+        self._last = (found.ledger.generation, found.turn)
+        self._team = found.team
         if self.dialect == "sqlite":  # the file lock guards; an open transaction would stop every other writer
             self._session.rollback()
         return found
+
+    def _lock(self, stored: Stored | None = None) -> Snapshot:
+        self._limit_waiting()
+        row = companion.read(self._session, self._conn_id, lock=True, nowait=True)
+        return _snapshot(self._session, self._conn_id, row, stored)
+
+    def _lock_again(self, stored: Stored | None) -> Snapshot:
+        self._session.commit()
+        return self._lock(stored)
+
+    def _write(self, found: Snapshot, ledger: Ledger, attempts: tuple[datetime, ...], pause: Pause | None) -> None:
+        """Write a ledger into the companion and a new copy. A failure never replaces what another key may open."""
+        turn = _next_turn(ledger, (found.ledger.generation, found.turn))
+        fault = found.companion.fault if found.companion else ""
+        if not (found.companion and found.companion.is_sealed and not ledger.generation):
+            companion.write(self._session, self._conn_id, ledger, turn, found.team)
+            if fault:
+                log.warning("connection %r: its companion connection is written anew: %s", self._conn_id, fault)
+        copies.append(self._session, self._conn_id, Copy(ledger, turn, attempts, pause, found.team))
+        copies.give_to_team(self._session, self._conn_id, found.team)
+        self._last = (ledger.generation, turn)
 
     def record(self, ledger: Ledger, attempts: tuple[datetime, ...], pause: Pause | None = None) -> None:
         """Commit the grant attempts and what the authorization server asked for; the lock stays held.
@@ -216,10 +280,11 @@ class LockedLedger:
 
         :raises sqlalchemy.exc.SQLAlchemyError: the database did not do it.
         """
+        turn = _next_turn(ledger, self._last)
         try:
-            before = copies.newest(self._other, self._conn_id)
-            copies.append(self._other, self._conn_id, ledger, attempts, before, pause=pause)
+            copies.append(self._other, self._conn_id, Copy(ledger, turn, attempts, pause, self._team))
             self._other.commit()
+            self._last = (ledger.generation, turn)
         finally:
             self._other.rollback()
 
@@ -253,17 +318,14 @@ class LockedLedger:
         self, ledger: Ledger, stored: Stored, expected: int, details: Mapping[str, str], *, is_consent: bool
     ) -> bool:
         self._limit_waiting()
-        row = select_row(self._session, ledger_id(self._conn_id), lock=True)
+        row = companion.read(self._session, self._conn_id, lock=True)
         if row is None:
-            row = _add_companion(self._session, self._conn_id)
-        copy = copies.newest(self._session, self._conn_id)
-        present = _truth(copy, _ledger_of(row))
-        if present.generation != expected and present != ledger:
+            row = companion.add(self._session, self._conn_id, stored.team)
+        present = _snapshot(self._session, self._conn_id, row, stored)
+        if present.ledger.generation != expected and present.ledger != ledger:
             self._session.rollback()
             return False
-        row.set_extra(json.dumps(dump(ledger)))
-        attempts, pause = (copy.attempts, copy.pause) if copy else ((), None)
-        copies.append(self._session, self._conn_id, ledger, attempts, copy, pause=pause)
+        self._write(present, ledger, present.attempts, present.pause)
         is_new = ledger.generation != expected and stored.origin.startswith("row:")
         # The copy was flushed: on SQLite, from there on nobody else writes, and the row cannot change any more.
         is_left = is_new and not self._write_back(ledger, stored, details)
@@ -283,10 +345,10 @@ class LockedLedger:
     def _commit(self, ledger: Ledger) -> None:
         self._session.commit()
         try:
-            found = _ledger_of(select_row(self._other, ledger_id(self._conn_id)))
+            found = companion.read(self._other, self._conn_id)
         finally:
             self._other.rollback()
-        if found.generation < ledger.generation:
+        if found is None or found.ledger.generation < ledger.generation:
             msg = f"connection {self._conn_id!r}: the database committed a token and then does not have it"
             raise LightspeedDataError(msg, conn_id=self._conn_id)
 
@@ -319,17 +381,28 @@ class LockedLedger:
             )
 
 
-def _snapshot(session: Session, conn_id: str, row: Any | None) -> Snapshot:
-    visible = _ledger_of(row)
+def _snapshot(session: Session, conn_id: str, row: Companion | None, stored: Stored | None = None) -> Snapshot:
+    """Return what is stored; the companion's row is read already.
+
+    :param stored: the user's connection, if that is read already too.
+    """
+    stored = stored or find(session, conn_id)
     copy = copies.newest(session, conn_id)
-    attempts, pause = (copy.attempts, copy.pause) if copy else ((), None)
-    ledger, stored = _truth(copy, visible), find(session, conn_id)
-    return Snapshot(ledger, visible, stored, attempts, database_time(session), pause)
+    is_believed = row is not None and (stored is None or row.team == stored.team)
+    if row is not None and is_believed and (copy is None or _age(row) > _age(copy)):
+        ledger, turn = row.ledger, row.turn
+    else:  # a companion of another team may be of that team's making
+        ledger, turn = (copy.ledger, copy.turn) if copy else (Ledger(), 0)
+    return Snapshot(ledger, turn, row, copy, stored, database_time(session))
 
 
-def _truth(copy: Copy | None, visible: Ledger) -> Ledger:
-    """Of the same generation, the copy counts: the companion may have been put back to an earlier turn of it."""
-    return copy.ledger if copy and copy.ledger.generation >= visible.generation else visible
+def _age(state: Companion | Copy) -> tuple[int, int]:
+    return (state.ledger.generation, state.turn)
+
+
+def _next_turn(ledger: Ledger, last: tuple[int, int]) -> int:
+    """Return the turn of a ledger after the last one that was read or written."""
+    return last[1] + 1 if ledger.generation == last[0] else 0
 
 
 def _is_still(row: Any, stored: Stored, ledger: Ledger) -> bool:
@@ -348,10 +421,6 @@ def _is_still(row: Any, stored: Stored, ledger: Ledger) -> bool:
     return is_same and is_there and (token == stored.settings.refresh_token or ledger.knows(token))
 
 
-def _ledger_of(row: Any | None) -> Ledger:
-    return load(json.loads(row.extra) if row is not None and row.extra else {})
-
-
 def database_time(session: Session) -> datetime:
     """Workers' clocks may be an hour wrong; the database's is one for all."""
     from sqlalchemy import text
@@ -362,27 +431,12 @@ def database_time(session: Session) -> datetime:
     return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
-def _add_companion(session: Session, conn_id: str) -> Any:
-    from airflow.models.connection import Connection
-
-    stored = find(session, conn_id)
-    fields: dict[str, Any] = {"team_name": stored.team} if stored and stored.team else {}
-    row = Connection(
-        conn_id=ledger_id(conn_id),
-        conn_type=LEDGER_TYPE,
-        description=f"Tokens of {conn_id}, kept by airflow-provider-lightspeed. Do not edit.",
-        **fields,
-    )
-    session.add(row)
-    return row
-
-
 @contextmanager
 def _file_lock(database: str | None, conn_id: str) -> Iterator[None]:
     """SQLite locks whole databases: a long write transaction would stop the scheduler."""
     from filelock import FileLock, Timeout
 
-    name = "".join(letter if letter.isalnum() else "_" for letter in conn_id)
+    name = hashlib.sha256(conn_id.encode()).hexdigest()[:32]  # an ID may be longer than a file's name, in bytes
     lock = FileLock(f"{Path(database or 'airflow.db')}.lightspeed-{name}.lock", timeout=0)
     try:
         lock.acquire()

@@ -104,7 +104,7 @@ def test_safety_copies_are_added_never_changed_and_few_are_kept(connection: Conn
     connection()
     Refresher().refresh(CONN, held())
     deletions, before = 0, keys()
-    assert before == [copy_key(CONN, 0, 0), copy_key(CONN, 1, 0)]  # the attempt, the pair
+    assert before == [copy_key(CONN, 0, 1), copy_key(CONN, 1, 0)]  # the attempt, the pair
     for generation in range(2, 30):
         found = peek(CONN)
         assert found.stored is not None
