@@ -244,8 +244,8 @@ def test_attempts_and_pause_cannot_be_set_by_others(shop: str, simulator: Simula
     """Whoever could write them would stop every refresh."""
     found = peek(CONN)
     now = found.now.isoformat()
-    content = {"ledger": dump(found.ledger), "attempts": [now] * 9, "pause": [now, 3600]}
-    content |= {"pause": None} if what == "attempts" else {"attempts": []}
+    limits = {"attempts": [now] * 9, "pause": None} if what == "attempts" else {"attempts": [], "pause": [now, 3600]}
+    content = {"ledger": dump(found.ledger), **limits}
     forged = [{**content}, {"copy": json.dumps(content), "signature": "f" * 64}]
     for turn, value in enumerate(forged, 5):
         plant(copy_key(CONN, found.ledger.generation, turn), value=json.dumps(value))
