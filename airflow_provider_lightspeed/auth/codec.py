@@ -38,11 +38,11 @@ def dump(ledger: Ledger) -> dict[str, Any]:
         "origin": ledger.origin,
         "owner": ledger.owner,
         "refreshed_at": ledger.refreshed_at and ledger.refreshed_at.isoformat(),
-        "refreshed_by": ledger.refreshed_by,
+        "refreshed_by": _encodable(ledger.refreshed_by),
         "ahead": ledger.ahead,
         "unchanged": ledger.unchanged,
         "account": {
-            "name": ledger.account.name,
+            "name": _encodable(ledger.account.name),
             "level": ledger.account.level,
             "size": ledger.account.size,
             "drip": ledger.account.drip,
@@ -135,14 +135,16 @@ def _destination(fields: Fields) -> tuple[str, str, str] | None:
 
 
 def _account(data: object) -> Account:
-    if data is None:  # a ledger of a version that kept none
+    """Return what was last seen of the account. Nothing is decided by it: what cannot be read was not seen."""
+    try:
+        fields = Fields.of("account", data)
+        level, size, drip = (
+            fields.number(name) if fields.get(name) is not None else None for name in ("level", "size", "drip")
+        )
+        seen_at = fields.moment("seen_at") if fields.get("seen_at") is not None else None
+        return Account(fields.optional_text("name") or "", level, size, drip, seen_at)
+    except LightspeedDataError:
         return Account()
-    fields = Fields.of("account", data)
-    level, size, drip = (
-        fields.number(name) if fields.get(name) is not None else None for name in ("level", "size", "drip")
-    )
-    seen_at = fields.moment("seen_at") if fields.get("seen_at") is not None else None
-    return Account(fields.optional_text("name") or "", level, size, drip, seen_at)
 
 
 @dataclass(frozen=True, slots=True)
@@ -252,6 +254,11 @@ class Fields:
 
 def _is_secret(text: str) -> bool:
     return text not in ("", MASK) and text.isascii() and text.isprintable()
+
+
+def _encodable(text: str) -> str:
+    """Return a text for people with what cannot be encoded replaced."""
+    return text.encode(errors="replace").decode()
 
 
 def _is_encodable(text: str) -> bool:
