@@ -42,6 +42,7 @@ class Outcome(StrEnum):
     UNAVAILABLE = "unavailable"
     NO_GRANT = "no_grant"
     FOREIGN = "foreign"
+    SHARED = "shared"
     INVALID_CLIENT = "invalid_client"
     INVALID_GRANT = "invalid_grant"
     DISCONNECTED = "disconnected"

@@ -50,6 +50,7 @@ STATUS: Final = {
     Outcome.UNAVAILABLE: 503,
     Outcome.NO_GRANT: 409,
     Outcome.FOREIGN: 409,
+    Outcome.SHARED: 409,
     Outcome.INVALID_CLIENT: 409,
     Outcome.INVALID_GRANT: 409,
     Outcome.DISCONNECTED: 409,
@@ -233,10 +234,12 @@ def trigger_router(trigger: Trigger) -> APIRouter:
 
 def _reply(answer: Answer) -> JSONResponse:
     headers = {"Retry-After": str(max(1, round(answer.retry_after)))} if answer.retry_after else {}
-    content = {
+    content: dict[str, Any] = {
         "outcome": answer.outcome.value,
         "generation": answer.generation,
         "expires_in": round(answer.expires_in, 1),
         "retry_after": round(answer.retry_after, 1),
     }
+    if answer.outcome is Outcome.SHARED:
+        content["detail"] = answer.detail
     return JSONResponse(content, status_code=STATUS[answer.outcome], headers={**headers, "Cache-Control": "no-store"})

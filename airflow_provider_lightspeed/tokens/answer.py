@@ -20,7 +20,8 @@ class Answer:
 
     :param expires_in: seconds that the stored access token is good for, less its margin; by this side's clock.
     :param retry_after: seconds, where coming back makes sense.
-    :param detail: what went wrong, for this side's log; not sent.
+    :param detail: what went wrong, for this side's log; not sent, but for the other connection that has the grant
+        (``SHARED``).
     """
 
     outcome: Outcome
@@ -56,6 +57,13 @@ def failure(conn_id: str, answer: Answer) -> LightspeedError:
                 f"connection {conn_id!r}: its tokens belong to another deployment; this metadata database looks like a "
                 "copy, and two deployments on one grant end each other's tokens. If this deployment is to go on with "
                 f"them, run `airflow lightspeed take-over {conn_id}`; else put in a refresh token of its own."
+            )
+            return ReconnectRequired(msg, conn_id=conn_id)
+        case Outcome.SHARED:
+            msg = (
+                f"connection {conn_id!r}: its refresh token is of the grant that {answer.detail or 'another connection'} "
+                "uses, and two connections on one grant end each other's tokens. Nothing was sent. Use that connection, or "
+                f"give this one a grant of its own: Admin > Lightspeed, or `airflow lightspeed connect {conn_id}`."
             )
             return ReconnectRequired(msg, conn_id=conn_id)
         case Outcome.NO_MATCH:

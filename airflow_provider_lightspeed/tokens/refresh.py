@@ -235,6 +235,10 @@ class _Flight:
             return self._stick(stored, ledger, Failure(step.outcome), now)
         if step.outcome is not None or step.candidate is None:
             return self._refresher.answer(step.outcome or Outcome.BUSY, ledger, now, retry_after=step.retry_after)
+        other = self._locked.holder(stored) if ledger.is_news(step.candidate) else ""
+        if other:
+            log.warning("connection %r: its refresh token is of the grant that %s uses; not sent", self._conn_id, other)
+            return Answer(Outcome.SHARED, ledger.generation, detail=other)
         # On record before it is sent: a crash in between counts, so no loop of crashes exceeds what the server allows.
         attempts = (*recent(found.attempts, now), now)
         self._locked.record(found.ledger, attempts)

@@ -7,6 +7,7 @@ import logging
 import random
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final, Protocol
@@ -23,6 +24,7 @@ from airflow_provider_lightspeed.compat import (
     read_connection,
 )
 from airflow_provider_lightspeed.exceptions import (
+    LightspeedDataError,
     LightspeedError,
     LightspeedRetriableError,
     ReconnectRequired,
@@ -51,7 +53,14 @@ _AWAY: Final = 2.0
 _JITTER: Final = 0.75
 #: Outcomes that waiting does not change.
 _FOR_A_PERSON: Final = frozenset(
-    {Outcome.INVALID_CLIENT, Outcome.INVALID_GRANT, Outcome.DISCONNECTED, Outcome.NO_GRANT, Outcome.FOREIGN}
+    {
+        Outcome.INVALID_CLIENT,
+        Outcome.INVALID_GRANT,
+        Outcome.DISCONNECTED,
+        Outcome.NO_GRANT,
+        Outcome.FOREIGN,
+        Outcome.SHARED,
+    }
 )
 
 
@@ -141,16 +150,30 @@ class TaskDesk:
         """
         settings = settings_of(read_connection(self.conn_id))
         try:
-            companion = read_connection(ledger_id(self.conn_id))
-        except AirflowNotFoundException:
-            return View(Ledger(), settings, ours=False)
-        except Unreachable as error:
+            ledger = self._ledger()
+        except (Unreachable, LightspeedDataError) as error:
             return View(Ledger(), settings, ours=False, fault=error.message)
-        ledger = load(json.loads(companion.extra or "{}"))
         ours: bool | None = _is_ours(ledger, settings)
         if ours and not settings.refresh_token and ledger.origin.startswith("row:"):
             ours = None  # deleted and created anew, perhaps: a task does not see which row this is
+        if not ours and ledger.token and not is_moved(ledger, settings):
+            ours = None  # a refresh token that this worker's environment has, and the API server's perhaps has not
         return View(ledger, settings, ours)
+
+    def _ledger(self) -> Ledger:
+        """Return the ledger, empty if there is none; that of an environment variable goes by its lower-case ID.
+
+        :raises LightspeedDataError: it cannot be read; the API server puts it back.
+        """
+        for home in dict.fromkeys((self.conn_id, self.conn_id.upper().lower())):
+            with suppress(AirflowNotFoundException):
+                extra = read_connection(ledger_id(home)).extra
+                try:
+                    return load(json.loads(extra or "{}"))
+                except (ValueError, RecursionError):
+                    msg = f"the ledger of connection {self.conn_id!r} is no JSON object"
+                    raise LightspeedDataError(msg, conn_id=self.conn_id) from None
+        return Ledger()
 
     def ask(self, claim: Claim) -> Answer:
         """Ask the API server."""

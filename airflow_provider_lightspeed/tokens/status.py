@@ -17,11 +17,16 @@ from airflow_provider_lightspeed.tokens.companion import LEDGER_TYPE, ledger_id
 from airflow_provider_lightspeed.tokens.copies import LEDGER_SUFFIX
 from airflow_provider_lightspeed.tokens.home import Stored, team_of
 from airflow_provider_lightspeed.tokens.journal import LAPSE_WARNING
+from airflow_provider_lightspeed.tokens.sharing import holder
 from airflow_provider_lightspeed.tokens.store import Snapshot, peek
 
 log = logging.getLogger(__name__)
 
 _PREFIX = "AIRFLOW_CONN_"
+_WHAT_HELPS = (
+    "If Airflow's Fernet key was replaced without a rotation, put the old key behind the new one ([core] fernet_key = "
+    "new,old). If it is lost, connect, or put in a new refresh token: only Lightspeed can give new tokens"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,13 +142,7 @@ def _team(conn_id: str) -> str | None:
 
 def _attention(found: Snapshot, stored: Stored, ledger: Ledger, now: datetime) -> list[str]:
     settings = stored.settings
-    remarks = []
-    if ledger.is_disconnected(settings):
-        remarks.append(f"disconnected by {ledger.refreshed_by}: connect")
-    elif ledger.failure and ledger.failed_with == ledger.identity(settings):
-        remarks.append(f"Lightspeed said {ledger.failure.value}: correct the connection or reconnect")
-    elif not settings.refresh_token and not ledger.token:
-        remarks.append("no refresh token: connect")
+    remarks = _grant_remarks(found, stored, ledger)
     if is_moved(ledger, settings) and not ledger.is_news(settings.refresh_token):
         remarks.append("host, auth_url or client ID changed since the tokens were issued: reconnect")
     if not inherits(ledger, settings, stored.place):
@@ -158,6 +157,30 @@ def _attention(found: Snapshot, stored: Stored, ledger: Ledger, now: datetime) -
     if found.rolled_back:
         remarks.append("the companion connection was overwritten with an older one; the next refresh puts it right")
     return remarks
+
+
+def _grant_remarks(found: Snapshot, stored: Stored, ledger: Ledger) -> list[str]:
+    """Return why the connection has no grant that it could spend."""
+    settings = stored.settings
+    remarks = [f"its tokens are lost: {found.fault}. {_WHAT_HELPS}"] if found.fault else []
+    if ledger.is_disconnected(settings):
+        remarks.append(f"disconnected by {ledger.refreshed_by}: connect")
+    elif ledger.failure and ledger.failed_with == ledger.identity(settings):
+        remarks.append(f"Lightspeed said {ledger.failure.value}: correct the connection or reconnect")
+    elif not settings.refresh_token and not ledger.token:
+        remarks.append("no refresh token: connect")
+    other = _holder(stored) if ledger.is_news(settings.refresh_token) else ""
+    if other:
+        remarks.append(f"its refresh token is of the grant that {other} uses: use that one, or connect this one")
+    return remarks
+
+
+def _holder(stored: Stored) -> str:
+    session = new_session()
+    try:
+        return holder(session, stored)
+    finally:
+        session.close()
 
 
 def partners(conn_id: str) -> list[str]:

@@ -29,7 +29,7 @@ from airflow_provider_lightspeed.exceptions import (
     LightspeedRetriableError,
     RefreshPending,
 )
-from airflow_provider_lightspeed.tokens import companion, copies
+from airflow_provider_lightspeed.tokens import companion, copies, sharing
 from airflow_provider_lightspeed.tokens.companion import Companion, ledger_id
 from airflow_provider_lightspeed.tokens.copies import Copy
 from airflow_provider_lightspeed.tokens.home import Stored, find, home_id, of_row, select_row
@@ -272,6 +272,13 @@ class LockedLedger:
         copies.append(self._session, self._conn_id, Copy(ledger, turn, attempts, pause, found.team))
         copies.give_to_team(self._session, self._conn_id, found.team)
         self._last = (ledger.generation, turn)
+
+    def holder(self, stored: Stored) -> str:
+        """Return which other connection holds this one's refresh token; see :func:`tokens.sharing.holder`."""
+        try:
+            return sharing.holder(self._other, stored)
+        finally:
+            self._other.rollback()
 
     def record(self, ledger: Ledger, attempts: tuple[datetime, ...], pause: Pause | None = None) -> None:
         """Commit the grant attempts and what the authorization server asked for; the lock stays held.

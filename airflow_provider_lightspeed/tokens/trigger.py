@@ -171,6 +171,7 @@ def _read(reply: Reply) -> Answer:
             int(data.get("generation", 0)),
             float(data.get("expires_in", 0.0)),
             float(data.get("retry_after", 0.0)),
+            str(data.get("detail", "")),
         )
     except (ValueError, KeyError, TypeError):
         pass

@@ -50,6 +50,7 @@ TESTED_ELSEWHERE: Final = {
     "tokens/keep_alive.py": "integration/tokens/test_store.py",
     "tokens/probe.py": "integration/tokens/test_connect_meanwhile.py",
     "tokens/refresh.py": "integration/tokens/test_refresh.py",
+    "tokens/sharing.py": "integration/tokens/test_sharing.py",
     "tokens/status.py": "integration/tokens/test_status_teams.py",
     "tokens/usage.py": "integration/operators/test_asset_events.py",
 }
