@@ -1,7 +1,8 @@
 """Consents under way: each bound to the Airflow user who began it, good once, for ten minutes (RFC 6749, section 10.12).
 
 They lie encrypted in the metadata database, so that any API server can take the person who comes back. The key is a hash
-of the state: who can list variables cannot make a callback of it.
+of the state: who can list variables cannot make a callback of it. They are signed: who can set variables cannot begin a
+consent in somebody else's name, or have somebody confirm another account's tokens. They belong to the connection's team.
 """
 
 from __future__ import annotations
@@ -21,6 +22,8 @@ from airflow_provider_lightspeed.auth.token import Token
 from airflow_provider_lightspeed.compat import new_session
 from airflow_provider_lightspeed.exceptions import InvalidArgument
 from airflow_provider_lightspeed.redact import Secret
+from airflow_provider_lightspeed.tokens.home import team_of
+from airflow_provider_lightspeed.tokens.signer import Signer
 from airflow_provider_lightspeed.tokens.store import database_time
 
 if TYPE_CHECKING:
@@ -33,6 +36,7 @@ LIFE: Final = timedelta(minutes=10)
 MOST_PER_USER: Final = 20
 #: With the word that makes Airflow hide a variable's value from those who may see variables.
 PREFIX: Final = "lightspeed_connect_token_"
+_SIGNER: Final = Signer("consent under way")
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,14 +71,17 @@ def keep(state: Secret, attempt: Attempt) -> None:
 
     session = new_session()
     try:
-        fernet = get_fernet()
+        fernet, table, content = get_fernet(), Variable.__table__, json.dumps(_dump(attempt))
+        signed = json.dumps({"consent": content, "signature": _SIGNER.sign(_key(state), content)})
         values = {
             "key": _key(state),
-            "val": fernet.encrypt(json.dumps(_dump(attempt)).encode()).decode(),
+            "val": fernet.encrypt(signed.encode()).decode(),
             "is_encrypted": fernet.is_encrypted,
             "description": "A consent under way; swept by airflow-provider-lightspeed.",
         }
-        session.execute(insert(Variable.__table__).values(values))
+        if "team_name" in table.c:
+            values["team_name"] = team_of(attempt.conn_id)
+        session.execute(insert(table).values(values))
         session.commit()
     finally:
         session.close()
@@ -174,9 +181,13 @@ def _read(session: Session, key: str) -> Attempt | None:
     if found is None:
         return None
     try:
-        return _load(json.loads(get_fernet().decrypt(found[0].encode()) if found[1] else found[0]))
-    except (InvalidToken, ValueError, KeyError, TypeError):  # of another Fernet key, or not of our making
+        signed = json.loads(get_fernet().decrypt(found[0].encode()) if found[1] else found[0])
+        content, signature = signed["consent"], signed["signature"]
+    except (InvalidToken, ValueError, KeyError, TypeError, RecursionError):  # of another Fernet key, or somebody else's
         return None
+    if not isinstance(content, str) or not _SIGNER.verifies(signature, key, content):
+        return None
+    return _load(json.loads(content))
 
 
 def _sweep(user: str) -> None:

@@ -7,7 +7,7 @@ values to Airflow's log masker, whose pattern would grow with every rotation.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
@@ -70,7 +70,7 @@ def read(session: Session, conn_id: str, *, lock: bool = False, nowait: bool = F
     return opened(row)
 
 
-def others(session: Session, conn_id: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
+def others(session: Session, conn_id: str) -> Iterator[tuple[str, Any]]:
     """Yield the IDs of all other connections that have a companion, each with its row as it is stored."""
     from sqlalchemy import select
 
@@ -80,7 +80,7 @@ def others(session: Session, conn_id: str) -> Iterator[tuple[str, Mapping[str, A
         yield row["conn_id"].removesuffix(LEDGER_SUFFIX), row
 
 
-def opened(row: Mapping[str, Any]) -> Companion:
+def opened(row: Any) -> Companion:
     """Return what a row holds, or why it cannot be read."""
     team = row.get("team_name")
     try:
@@ -126,7 +126,7 @@ def _fields(team: str | None) -> dict[str, Any]:
     return fields | ({"team_name": team} if "team_name" in _table().c else {})
 
 
-def _opened(row: Mapping[str, Any]) -> tuple[Ledger, int]:
+def _opened(row: Any) -> tuple[Ledger, int]:
     from airflow.models.crypto import get_fernet
     from cryptography.fernet import InvalidToken
 

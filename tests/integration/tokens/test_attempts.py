@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import json
 import threading
 from collections.abc import Callable, Iterator
 from datetime import timedelta
@@ -230,3 +231,64 @@ def test_masker_is_told_nothing(rows: Callable[[], list[Any]], monkeypatch: pyte
     keep(Secret("next"), make())
     take(STATE, "ann")
     assert told == []
+
+
+def plant(state: Secret, content: str, *, signature: str | None = None, row: Any = None) -> None:
+    """Set the variable of a state, as somebody does who may set variables."""
+    from airflow.models.crypto import get_fernet
+    from airflow.models.variable import Variable
+    from sqlalchemy import insert
+
+    from airflow_provider_lightspeed.compat import new_session
+
+    text = content if signature is None else json.dumps({"consent": content, "signature": signature})
+    fernet, session = get_fernet(), new_session()
+    value = row["val"] if row else fernet.encrypt(text.encode()).decode()
+    values = {"key": PREFIX + state.fingerprint(), "val": value, "is_encrypted": fernet.is_encrypted}
+    session.execute(insert(Variable.__table__).values(values))
+    session.commit()
+    session.close()
+
+
+@pytest.mark.parametrize("kind", ["not signed", "signed by somebody else", "another state's"])
+@pytest.mark.parametrize("token", [None, make_token("evil")], ids=["a consent", "a pair that waits"])
+def test_consent_that_somebody_plants_is_none(rows: Callable[[], list[Any]], kind: str, token: Any) -> None:
+    """With it, a victim would connect the attacker's account, or finish what another user has begun."""
+    content, evil = json.dumps(attempts._dump(make("ann", token=token))), Secret("state-of-eve")
+    if kind == "another state's":
+        keep(STATE, make("ann", token=token))
+        plant(evil, "", row=rows()[0])
+    else:
+        plant(evil, content, signature=None if kind == "not signed" else "0" * 64)
+    assert look(evil, "ann") is None
+    with pytest.raises(InvalidArgument, match="start again"):
+        take(evil, "ann")
+    with pytest.raises(InvalidArgument, match="nothing to confirm"):
+        waiting(evil, "ann")
+
+
+def test_consent_belongs_to_the_team_of_its_connection(
+    connection: Callable[..., str], rows: Callable[[], list[Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Other teams' tasks may read variables without a team; this one may hold tokens."""
+    pytest.importorskip("airflow.models.team")
+    from airflow.models.connection import Connection
+    from airflow.models.team import Team
+    from sqlalchemy import delete, update
+
+    from airflow_provider_lightspeed.compat import new_session
+
+    monkeypatch.setenv("AIRFLOW__CORE__MULTI_TEAM", "True")
+    connection("shop")
+    session = new_session()
+    session.add(Team(name="team_a"))
+    session.commit()
+    session.execute(update(Connection).where(Connection.conn_id == "shop").values(team_name="team_a"))
+    session.commit()
+    keep(STATE, make(token=make_token()))
+    assert [row["team_name"] for row in rows()] == ["team_a"]
+    assert waiting(STATE, "ann").token == make_token()
+    session.execute(update(Connection).values(team_name=None))
+    session.execute(delete(Team))
+    session.commit()
+    session.close()
