@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import signal
 import time
@@ -66,6 +67,52 @@ EDIT_THE_FORM = """
     row = session.query(Connection).filter(Connection.conn_id == "lightspeed_default").one()
     row.set_extra(json.dumps({**json.loads(row.extra), "scope": "employee:reports"}))
     session.commit()
+"""
+
+#: What a person saves when a writer of the ledger has its answer from Lightspeed and is about to write, as Airflow's API
+#: does it: the whole extra, or a row of its own. Then whoever holds the new token asks for a refresh.
+SAVES = """
+import json, sys
+from airflow_provider_lightspeed.auth.step import Claim
+from airflow_provider_lightspeed.exceptions import LightspeedError
+from airflow_provider_lightspeed.redact import Secret
+from airflow_provider_lightspeed.tokens import store
+from airflow_provider_lightspeed.tokens.connect import Consents
+from airflow_provider_lightspeed.tokens.refresh import Refresher
+from airflow_provider_lightspeed.tokens.store import LockedLedger
+from tests.support.token_steps import delete, patch, recreate, redeem, row_of, set_out, stored_pair
+# InnoDB lets nobody post a row anew that lies beside a locked one; at last MariaDB ends the session that holds the lock.
+store.IDLE_TIMEOUT = 3
+def refresh(conn_id, seen):
+    return Refresher().refresh(conn_id, Claim(Secret(seen).fingerprint())).outcome.value
+WRITERS = {
+    "refresh": lambda conn_id, old: refresh(conn_id, old),
+    "connect": lambda conn_id, old: str(Consents().adopt(redeem(set_out(conn_id)))),
+    "disconnect": lambda conn_id, old: Consents().disconnect(conn_id, "Ann"),
+}
+SAVES = {
+    "new token": lambda conn_id, form: patch(conn_id, extra=form),
+    "created anew": lambda conn_id, form: recreate(conn_id, extra=form),
+    "client ID": lambda conn_id, form: patch(conn_id, login="another"),
+    "deleted": lambda conn_id, form: delete(conn_id),
+}
+save = LockedLedger.save
+def run(writer, edit, conn_id, old, form):
+    def late(*args, **named):
+        LockedLedger.save = save
+        SAVES[edit](conn_id, form)
+        return save(*args, **named)
+    LockedLedger.save = late
+    try:
+        ended = WRITERS[writer](conn_id, old)
+    except LightspeedError as error:
+        ended = type(error).__name__
+    row, pair = row_of(conn_id), stored_pair(conn_id)
+    adopted = refresh(conn_id, json.loads(form)["refresh_token"])
+    after = stored_pair(conn_id)
+    return {"ended": ended, "row": row, "has pair": pair is not None, "adopted": adopted,
+            "token": after and after.refresh_token.fingerprint()}
+print(json.dumps([run(**case) for case in json.loads(sys.argv[1])]))
 """
 
 #: The database ends our session (it was idle too long, a failover, an operator), and another process refreshes.
@@ -174,6 +221,35 @@ def test_form_saved_during_a_grant_keeps_what_was_typed(deployment: Deployment, 
     stored = deployment.stored()
     assert stored["lightspeed_default"]["scope"] == "employee:reports"
     assert stored["lightspeed_default"]["refresh_token"] == stored[LEDGER]["token"]["refresh_token"]
+
+
+def test_person_who_saves_meanwhile_has_the_last_word(deployment: Deployment, simulator: SimulatorProcess) -> None:
+    """What they saved stands in the row afterwards, the pair of the old grant does not, and a new token is adopted."""
+    names = list(
+        itertools.product(["refresh", "connect", "disconnect"], ["new token", "created anew", "client ID", "deleted"])
+    )
+    cases, olds, news = [], [], []
+    for number, (writer, edit) in enumerate(names):
+        fields = deployment.connect(simulator, f"shop_{number}")
+        olds.append(json.loads(fields["extra"]))
+        news.append(simulator.grant())
+        form = json.dumps({**olds[-1], "refresh_token": news[-1]["refresh_token"]})
+        case = {"writer": writer, "edit": edit, "conn_id": f"shop_{number}", "old": olds[-1]["refresh_token"]}
+        cases.append({**case, "form": form})
+    ended = json.loads(deployment.run("-c", SAVES, json.dumps(cases)).splitlines()[-1])
+    live = {grant["grant_id"]: grant["live_refresh_tokens"] for grant in simulator.grants()}
+    ends = {"refresh": "refreshed", "connect": "InvalidArgument", "disconnect": None}
+    for (writer, edit), case, old, new, found in zip(names, cases, olds, news, ended, strict=True):
+        assert found["ended"] == ends[writer], (writer, edit)
+        assert found["has pair"] is (writer == "refresh"), (writer, edit)
+        if edit in ("new token", "created anew"):
+            assert json.loads(found["row"]["extra"]) == json.loads(case["form"]), (writer, edit)
+            assert found["adopted"] == "refreshed", (writer, edit)
+            assert found["token"] in live[new["grant_id"]], (writer, edit)
+        elif edit == "client ID":
+            assert json.loads(found["row"]["extra"]) == old, (writer, edit)
+        else:
+            assert found["row"] is None, (writer, edit)
 
 
 def test_holder_that_lost_its_session_does_not_overwrite_its_successor(
