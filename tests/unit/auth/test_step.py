@@ -10,7 +10,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from airflow_provider_lightspeed.auth.ledger import Failure, Ledger, Place
-from airflow_provider_lightspeed.auth.step import ATTEMPTS_PER_MINUTE, Claim, Outcome, Step, candidates, next_step
+from airflow_provider_lightspeed.auth.step import (
+    ATTEMPTS_PER_MINUTE,
+    Claim,
+    Outcome,
+    Pause,
+    Step,
+    candidates,
+    next_step,
+)
 from airflow_provider_lightspeed.redact import Secret
 from airflow_provider_lightspeed.settings import ConnectionSettings
 from tests.support.fakes import NOON, make_token
@@ -220,3 +228,88 @@ def test_new_seed_or_a_consent_ends_a_disconnection() -> None:
     assert decide(GONE, new, Claim(Secret("new").fingerprint())).candidate == Secret("new")
     again = GONE.connected(EMPTIED, make_token("2"), place=HERE, by="bob")
     assert decide(again, claim=Claim(Secret("access-2").fingerprint())).candidate == Secret("refresh-2")
+
+
+HOUR = 3600.0
+
+
+@given(asked=st.integers(1, 36_000), moments=st.lists(st.integers(0, 7200), max_size=20))
+def test_nobody_sends_before_the_servers_pause_is_over(asked: int, moments: list[int]) -> None:
+    """Whoever asks, however often, and also with a new token; what counts is an hour at most."""
+    pause = Pause(STALE, asked)
+    reconnected = dataclasses.replace(WRITTEN, refresh_token=Secret("new"))
+    for moment in moments:
+        for settings in (WRITTEN, reconnected):
+            step = decide(FIRST, settings, now=STALE + timedelta(seconds=moment), pause=pause)
+            rest = min(asked, HOUR) - moment
+            assert bool(step.candidate) is (rest <= 0)
+            assert step.retry_after == pytest.approx(max(rest, 0.0))
+
+
+def test_pause_keeps_nobody_from_a_token_that_is_good() -> None:
+    """Only sending is put off."""
+    assert decide(FIRST, now=NOON, pause=Pause(NOON, 600.0)).outcome is Outcome.FRESH
+
+
+def named_wait(step: Step) -> float:
+    assert step.candidate or step.outcome is Outcome.UNAVAILABLE
+    return step.retry_after
+
+
+moments_ago = st.floats(0, 3 * HOUR)
+jumps = st.floats(-10 * HOUR, 10 * HOUR) | st.floats(-90, 90)
+
+
+@given(ages=st.lists(moments_ago, max_size=8), jump=jumps, refreshed=moments_ago, issued=moments_ago)
+def test_no_jump_of_the_clock_is_waited_for_longer_than_a_minute(
+    ages: list[float], jump: float, refreshed: float, issued: float
+) -> None:
+    """Attempts, the forced interval, the token's own dates: written before the database's clock was set, read after."""
+    now = NOON + timedelta(days=1)
+
+    def before(age: float) -> datetime:
+        return now - timedelta(seconds=age)
+
+    token = dataclasses.replace(make_token("1"), issued_at=before(issued), expires_at=before(issued - HOUR))
+    ledger = dataclasses.replace(FIRST, token=token, refreshed_at=before(refreshed))
+    attempts = sorted(before(age) for age in ages)
+    there = now + timedelta(seconds=jump)
+    usual = named_wait(decide(ledger, claim=REFUSED_1, now=now, attempts=attempts))
+    after = named_wait(decide(ledger, claim=REFUSED_1, now=there, attempts=attempts))
+    assert after <= usual + 60
+
+
+@given(age=moments_ago, asked=st.floats(1, HOUR), jump=jumps)
+def test_pause_of_a_clock_that_was_set_back_is_waited_for_a_minute_at_most(
+    age: float, asked: float, jump: float
+) -> None:
+    """A pause dated ahead is over. Dated in the past, it is told from no other, and never longer than it was asked."""
+    now = STALE + timedelta(days=1)
+    pause = Pause(now - timedelta(seconds=age), asked)
+    usual = named_wait(decide(FIRST, now=now, pause=pause))
+    after = named_wait(decide(FIRST, now=now + timedelta(seconds=jump), pause=pause))
+    is_ahead = age + jump < -5
+    assert after <= (60 if is_ahead else min(asked, usual + max(0.0, -jump)) + 0.001)
+
+
+@given(jump=jumps)
+def test_whoever_does_as_told_is_let_through_within_a_minute_of_a_jump(jump: float) -> None:
+    """Not only the next wait is short, but all of them: four grants were just sent when the clock is set."""
+    old = dataclasses.replace(FIRST, refreshed_at=NOON - timedelta(days=1))
+    sent = [STALE - timedelta(seconds=10 * number) for number in range(ATTEMPTS_PER_MINUTE)]
+    waited, now = 0.0, STALE + timedelta(seconds=jump)
+    for _ in range(ATTEMPTS_PER_MINUTE):
+        wait = named_wait(decide(old, claim=REFUSED_1, now=now, attempts=sent))
+        waited += wait
+        now += timedelta(seconds=wait)
+    assert decide(old, claim=REFUSED_1, now=now, attempts=sent).candidate
+    usual = 65 - 30
+    assert waited <= usual + 60
+
+
+def test_database_clock_set_back_by_two_hours_delays_no_refresh() -> None:
+    """The stored token is refused, its dates lie ahead, and so do the attempts: the next grant is sent at once."""
+    issued = STALE + timedelta(hours=2)
+    ledger = dataclasses.replace(FIRST, token=make_token("1", issued=issued), refreshed_at=issued)
+    sent = [issued - timedelta(seconds=number) for number in range(8)]
+    assert decide(ledger, claim=REFUSED_1, now=STALE, attempts=sent, pause=Pause(issued, HOUR)).candidate
