@@ -185,7 +185,8 @@ def test_pair_of_the_old_client_is_not_sent_for_the_new_one(scene: Scene, name: 
 
 def meanwhile_saved(monkeypatch: pytest.MonkeyPatch, deed: Callable[[], None]) -> None:
     """Do something between what a writer of the ledger has read and what it saves."""
-    save, done = LockedLedger.save, []
+    save = LockedLedger.save
+    done: list[int] = []
 
     def late(self: LockedLedger, *args: Any, **named: Any) -> bool:
         if not done:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import json
 from datetime import timedelta
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -268,3 +269,142 @@ def test_a10_unchanged_access_token_is_tolerated() -> None:
     """The older server's rule."""
     token = parse_token(reply(PAIR | {"access_token": "access-1"}), now=NOON, spent=Secret("refresh-1"))
     assert token.access_token.reveal() == "access-1"
+
+
+def jwt(claims: Any) -> str:
+    content = claims if isinstance(claims, bytes) else orjson.dumps(claims)
+    return f"eyJh.{base64.urlsafe_b64encode(content).rstrip(b'=').decode()}.sig"
+
+
+@pytest.mark.parametrize(
+    ("claims", "scope", "account"),
+    [
+        ({"scope": 7, "acct": 12}, (), "12"),
+        ({"scope": True, "acct": True}, (), None),
+        ({"scope": {"a": 1}, "acct": {"id": 12}}, (), None),
+        ({"scope": ["employee:all", 7, None, ["x"], ""], "acct": [12]}, ("employee:all",), None),
+        ({"scope": None, "scopes": "employee:all x", "acct": "12"}, ("employee:all", "x"), "12"),
+        ({"acct": 0}, (), None),
+        ({"acct": "../../12"}, (), None),
+        ({"acct": 1.5}, (), None),
+        ({"acct": "9" * 400}, (), None),
+        ([1, 2], (), None),
+        (b"\xff\xfe", (), None),
+        (b"{", (), None),
+    ],
+)
+def test_odd_claims_are_left_out_and_lose_no_pair(claims: Any, scope: tuple[str, ...], account: str | None) -> None:
+    """They are labels: the pair is good without them."""
+    token = parse_token(reply({**PAIR, "access_token": jwt(claims)}), now=NOON)
+    assert (token.scope, token.account_id) == (scope, account)
+    assert token.refresh_token == Secret("r")
+
+
+@pytest.mark.parametrize(
+    "date",
+    [
+        "Fri, 31 Dec 9999 23:59:59 GMT",
+        "Fri, 31 Dec 9999 23:59:59 -2300",
+        "Mon, 01 Jan 0001 00:00:00 GMT",
+        "Mon, 01 Jan 0001 00:00:00 +2359",
+        "Thu, 01 Jan 1970 00:00:00 GMT",
+        "Tue, 99 Mar 2026 12:00:00 GMT",
+        "soon",
+        "",
+        " ",
+        "-1",
+        "Tue, 10 Mar 2026 12:00:00 +999999999999",
+    ],
+)
+def test_date_of_another_era_is_not_believed(date: str) -> None:
+    """The pair counts from our own clock then; nothing overflows."""
+    token = parse_token(reply(PAIR, Date=date), now=NOON)
+    assert (token.issued_at, token.lifetime) == (NOON, timedelta(hours=1))
+    assert retry_after(date, NOON) in (None, 0.0) or retry_after(date, NOON) > 0  # type: ignore[operator]
+
+
+@pytest.mark.parametrize(
+    "stated",
+    [
+        b"NaN",
+        b"Infinity",
+        b"-Infinity",
+        b"-3600",
+        b"0",
+        b"1e300",
+        b"1e400",
+        b"9" * 500,
+        b'"soon"',
+        b"[60]",
+        b"{}",
+        b"true",
+    ],
+)
+def test_a5_life_that_is_no_life_counts_half_an_hour(stated: bytes) -> None:
+    """Also where the JSON is not quite JSON: the two tokens in it are good."""
+    body = b'{"access_token": "a", "refresh_token": "r", "expires_in": ' + stated + b"}"
+    token = parse_token(reply(body), now=NOON)
+    assert (token.refresh_token, token.lifetime) == (Secret("r"), timedelta(seconds=1800))
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'\xef\xbb\xbf{"access_token": "a", "refresh_token": "r", "expires_in": 3600}',
+        b'{"access_token": "a", "refresh_token": "r", "expires_in": 3600, "note": "\xff"}',
+        b'{"access_token": "a", "refresh_token": "r", "expires_in": 3600, "note": "\\ud800"}',
+        b'{"access_token": "a", "refresh_token": "r", "expires_in": 3600, "note": "line\nbreak"}',
+        b'{"access_token": "a", "refresh_token": "r", "expires_in": 3600, "token_type": null, "error": ""}',
+    ],
+)
+def test_pair_is_read_from_json_that_is_damaged_elsewhere(body: bytes) -> None:
+    """A damaged detail beside it is no reason to lose a grant."""
+    assert parse_token(reply(body), now=NOON).refresh_token == Secret("r")
+
+
+@pytest.mark.parametrize("status", [201, 202, 203, 206])
+def test_pair_counts_under_every_status_of_success(status: int) -> None:
+    """RFC 6749, section 5.1, says 200; a proxy that transforms says 203."""
+    assert parse_token(reply(PAIR, status), now=NOON).refresh_token == Secret("r")
+
+
+@pytest.mark.parametrize("bad", ["\ud800", "a\nb", "ä", "", None, 7, ["a"]])
+def test_token_that_no_request_can_carry_is_none(bad: Any) -> None:
+    """The error is ours and says which is missing."""
+    body = json.dumps({**PAIR, "access_token": bad}).encode()
+    with pytest.raises(ServerFault, match="without access_token"):
+        parse_token(reply(body), now=NOON)
+
+
+values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20), st.lists, max_leaves=5
+) | st.dictionaries(st.text(max_size=5), st.integers(), max_size=2)
+
+
+@given(
+    body=st.dictionaries(st.sampled_from([*PAIR, "scope", "error"]), values),
+    claims=st.dictionaries(st.sampled_from(["scope", "scopes", "acct", "exp"]), values),
+    headers=st.dictionaries(st.sampled_from(["Date", "Retry-After", "Content-Type"]), st.text(max_size=40)),
+    status=st.sampled_from([200, 201, 302, 400, 401, 429, 503]),
+)
+def test_pair_in_a_successful_answer_is_never_lost_over_a_detail(
+    body: dict[str, Any], claims: dict[str, Any], headers: dict[str, str], status: int
+) -> None:
+    """Whatever stands beside the two tokens; and every other answer is an error of ours."""
+    pair = {**body, "access_token": jwt(json.dumps(claims).encode()), "refresh_token": "r"}
+    received = OAuthReply(status, headers, json.dumps(pair).encode())
+    if 200 <= status < 300:
+        assert parse_token(received, now=NOON).refresh_token == Secret("r")
+    else:
+        with pytest.raises(LightspeedError):
+            parse_token(received, now=NOON)
+
+
+@pytest.mark.parametrize(
+    ("status", "body"), [(503, b"<html>maintenance</html>"), (503, {"error": "x"}), (400, {}), (429, {})]
+)
+def test_time_that_the_server_asks_to_wait_is_known_whatever_its_error(status: int, body: Any) -> None:
+    """RFC 9110, section 10.2.3: not only with 429, and most often from a gateway that answers HTML."""
+    with pytest.raises(LightspeedError) as caught:
+        parse_token(reply(body, status, Retry_After="90"), now=NOON)
+    assert caught.value.retry_after == 90

@@ -120,3 +120,12 @@ def test_two_connections_share_a_grant_if_both_ever_held_one_token() -> None:
     assert other.shares_grant_with(FIRST)
     assert not FIRST.shares_grant_with(stranger)
     assert not Ledger().shares_grant_with(Ledger())
+
+
+def test_a8_new_grant_without_a_new_refresh_token_has_no_predecessor() -> None:
+    """A person has put in another grant: what its predecessor's place held is of the one before, and of another account."""
+    typed = dataclasses.replace(SETTINGS, refresh_token=Secret("refresh-2"))
+    after = FIRST.granted(typed, make_token("2"), Secret("refresh-2"), place=HERE, by="test")
+    assert (after.token, after.predecessor) == (make_token("2"), None)
+    again = FIRST.granted(WRITTEN, make_token("1"), Secret("refresh-1"), place=HERE, by="test")
+    assert again.predecessor == Secret("seed")
