@@ -14,7 +14,7 @@ from itsdangerous import BadSignature, URLSafeTimedSerializer
 
 from airflow_provider_lightspeed.compat import conf
 from airflow_provider_lightspeed.tokens.create import is_addressable
-from airflow_provider_lightspeed.tokens.home import team_of
+from airflow_provider_lightspeed.tokens.home import team_names, team_of
 
 #: Bytes; a form of ours has a few short fields and a pasted URL.
 MAX_FORM: Final = 65_536
@@ -30,8 +30,15 @@ def may(method: str, user: Any, conn_id: str | None, team: str | None = None) ->
     return bool(get_auth_manager().is_authorized_connection(method=method, details=details, user=user))  # type: ignore[arg-type]
 
 
+def teams_to_create_in(user: Any) -> list[str | None]:
+    """Return the teams that the user may create connections in; ``None`` is no team: every team may use it."""
+    return [team for team in (None, *team_names()) if may("POST", user, None, team)]
+
+
 def requires(method: str) -> Callable[[Request, Any], None]:
     """Return a dependency that refuses whoever may not do this with the connection in the path, or with any.
+
+    Who may create connections in some team gets through; the form checks which.
 
     Airflow's own (``requires_access_connection``) looks for a team in a JSON body where there are teams, and answers a
     form, and a page, with 400.
@@ -44,7 +51,11 @@ def requires(method: str) -> Callable[[Request, Any], None]:
         conn_id = request.path_params.get("connection_id")
         if conn_id is not None and not is_addressable(conn_id):
             raise HTTPException(404, "No page can name this connection; use the command line")
-        if not may(method, user, conn_id, team_of(conn_id) if conn_id else None):
+        if method == "POST":
+            is_allowed = bool(teams_to_create_in(user))
+        else:
+            is_allowed = may(method, user, conn_id, team_of(conn_id) if conn_id else None)
+        if not is_allowed:
             raise HTTPException(403, "Forbidden")
 
     return check

@@ -15,7 +15,14 @@ from fastapi.responses import Response
 
 from airflow_provider_lightspeed.exceptions import LightspeedError, RefreshPending
 from airflow_provider_lightspeed.plugin import shell
-from airflow_provider_lightspeed.plugin.auth import FieldsDep, may, require_own_form, requires, user_id
+from airflow_provider_lightspeed.plugin.auth import (
+    FieldsDep,
+    may,
+    require_own_form,
+    requires,
+    teams_to_create_in,
+    user_id,
+)
 from airflow_provider_lightspeed.plugin.pages import Message, at_length, go, in_thread, path_of, render
 from airflow_provider_lightspeed.plugin.paths import home
 from airflow_provider_lightspeed.plugin.views import Card, newest_bucket, scope_choices
@@ -50,7 +57,7 @@ async def overview(request: Request, user: GetUserDep) -> Response:
 
     def look() -> tuple[list[Card], bool]:
         cards = [card for conn_id in connection_ids() if (card := _card(user, conn_id))]
-        return cards, may("POST", user, None)
+        return cards, bool(teams_to_create_in(user))
 
     cards, may_create = await in_thread(look)
     return render(request, "overview.html", user, cards=cards, may_create=may_create)
@@ -77,19 +84,22 @@ def _card(user: Any, conn_id: str) -> Card | None:
 @creating.get("/new")
 async def new(request: Request, user: GetUserDep) -> Response:
     """The form for a new connection."""
-    return render(request, "new.html", user, scopes=scope_choices(()), filled={}, error="")
+    teams = await in_thread(teams_to_create_in, user)
+    return render(request, "new.html", user, scopes=scope_choices(()), filled={}, error="", teams=teams)
 
 
 @creating.post("/new", dependencies=[Depends(require_own_form)])
 async def make_new(request: Request, user: GetUserDep, found: FieldsDep) -> Response:
     """Store a new connection and go on to its consent."""
     filled = {name: values[0].strip() for name, values in found.items()}
-    scope = tuple(found.get("scope", ()))
+    scope, teams = tuple(found.get("scope", ())), await in_thread(teams_to_create_in, user)
+    if (filled.get("team") or None) not in teams:
+        raise HTTPException(403, "You may not create connections of this team")
     try:
         await in_thread(create, NewConnection.read(filled, scope), user.get_name())
     except LightspeedError as error:
         filled.pop("client_secret", None)  # what was typed does not come back to the browser
-        facts = {"scopes": scope_choices(scope), "filled": filled, "error": str(error)}
+        facts = {"scopes": scope_choices(scope), "filled": filled, "error": str(error), "teams": teams}
         return render(request, "new.html", user, status=422, **facts)
     return go(path_of("connect", filled["conn_id"]), Message("good", f"Connection {filled['conn_id']} is stored."))
 

@@ -32,6 +32,8 @@ class NewConnection:
     """What a person typed into the form, checked.
 
     :param scope: what the consent will ask for.
+    :param team: the team that the connection belongs to, ``None`` for every team. Who may create in it is the caller's
+        to check.
     """
 
     conn_id: str
@@ -40,6 +42,7 @@ class NewConnection:
     scope: tuple[str, ...]
     host: str = ""
     auth_url: str = ""
+    team: str | None = None
 
     @classmethod
     def read(cls, filled: Mapping[str, str], scope: tuple[str, ...]) -> NewConnection:
@@ -76,6 +79,7 @@ class NewConnection:
             settings.scope,
             filled.get("host", ""),
             filled.get("auth_url", ""),
+            filled.get("team") or None,
         )
 
 
@@ -107,6 +111,7 @@ def create(new: NewConnection, user: str) -> None:
             password=new.client_secret.reveal(),
             host=new.host or None,
             extra=json.dumps({key: value for key, value in extra.items() if value}),
+            **({"team_name": new.team} if new.team else {}),
         )
         session.add(row)
         session.commit()

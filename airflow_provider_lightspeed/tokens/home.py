@@ -154,6 +154,21 @@ def team_of(conn_id: str) -> str | None:
         session.close()
 
 
+def team_names() -> list[str]:
+    """Return the teams of this deployment, none in one without teams."""
+    from sqlalchemy import select
+
+    if not conf.getboolean("core", "multi_team", fallback=False):
+        return []
+    from airflow.models.team import Team
+
+    session = new_session()
+    try:
+        return sorted(session.scalars(select(Team.name)))
+    finally:
+        session.close()
+
+
 def find(session: Session, conn_id: str) -> Stored | None:
     """Return the connection as Airflow would resolve it: secrets backends first, then the metadata database.
 
