@@ -6,6 +6,7 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from airflow_provider_lightspeed.auth.scopes import checked
 from airflow_provider_lightspeed.compat import new_session
@@ -94,6 +95,7 @@ def create(new: NewConnection, user: str) -> None:
     from sqlalchemy.exc import IntegrityError
 
     extra = {"auth_url": new.auth_url, "scope": " ".join(new.scope)}
+    team: dict[str, Any] = {"team_name": new.team} if new.team else {}  # Airflow 2 has no such field
     taken = InvalidArgument(
         f"connection ID: there is a connection {new.conn_id!r} already; choose another ID, or connect that one",
         field="conn_id",
@@ -111,7 +113,7 @@ def create(new: NewConnection, user: str) -> None:
             password=new.client_secret.reveal(),
             host=new.host or None,
             extra=json.dumps({key: value for key, value in extra.items() if value}),
-            **({"team_name": new.team} if new.team else {}),
+            **team,
         )
         session.add(row)
         session.commit()
