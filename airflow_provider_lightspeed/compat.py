@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import os
+import sys
 from functools import cache
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
@@ -63,6 +64,8 @@ __all__ = [
 ]
 
 _BLOCKED = "airflow-db-not-allowed"
+#: A process of Airflow 3 may have both, the core's and the Task SDK's.
+_MASKERS = ("airflow._shared.secrets_masker", "airflow.sdk._shared.secrets_masker")
 
 
 def database_is_reachable() -> bool:
@@ -271,9 +274,17 @@ def secrets_backends() -> list[Any]:
 
 
 def mask_secret(value: str) -> None:
-    """Have Airflow's log masker hide a value. For task processes only: in a long-lived one its pattern would grow."""
-    module = "airflow.sdk.log" if AIRFLOW_V_3_0_PLUS else "airflow.utils.log.secrets_masker"
-    importlib.import_module(module).mask_secret(value)
+    """Have Airflow's log masker hide a value. For task processes only: in a long-lived one its pattern would grow.
+
+    Airflow 3's own function also sends the value to the task's supervisor. In ``airflow dags test`` that is the same
+    process, and it logs at DEBUG what it is sent, this value included: there, only the maskers of this process are told.
+    """
+    if not AIRFLOW_V_3_0_PLUS:
+        importlib.import_module("airflow.utils.log.secrets_masker").mask_secret(value)
+        return
+    here = [module for name in _MASKERS if (module := sys.modules.get(name))] if database_is_reachable() else []
+    for module in here or [importlib.import_module("airflow.sdk.log")]:
+        module.mask_secret(value)
 
 
 def run_kind(context: Mapping[str, Any]) -> str:

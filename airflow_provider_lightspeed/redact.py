@@ -10,6 +10,8 @@ from functools import wraps
 from typing import Any, Final, NoReturn, ParamSpec, TypeVar
 
 MASK: Final = "***"
+#: Begins the note of an exception whose frames were cut off.
+_NOTE: Final = "Raised at, outermost first:"
 #: Frames of a traceback that the description of a fault names.
 _FRAMES: Final = 6
 
@@ -84,9 +86,25 @@ def describe_fault(error: BaseException) -> str:
 
     :return: such as ``TypeError (tokens/home.py:41 settings_of < plugin/routes.py:60 look)``, innermost first.
     """
-    frames = traceback.extract_tb(error.__traceback__)[: -_FRAMES - 1 : -1]
-    places = [f"{'/'.join(frame.filename.split('/')[-2:])}:{frame.lineno} {frame.name}" for frame in frames]
-    return f"{type(error).__name__} ({' < '.join(places)})" if places else type(error).__name__
+    places = _sealed_places(error)[::-1] + _places(error)[::-1]
+    shown = " < ".join(places[:_FRAMES])
+    return f"{type(error).__name__} ({shown})" if shown else type(error).__name__
+
+
+def _places(error: BaseException) -> list[str]:
+    """Return where an exception came through, outermost first; the lines themselves may quote a secret."""
+    stack = traceback.StackSummary.extract(traceback.walk_tb(error.__traceback__), lookup_lines=False)
+    return [
+        f"{'/'.join(each.filename.split('/')[-2:])}:{each.lineno} {each.name}"
+        for each in stack
+        if each.filename != __file__
+    ]
+
+
+def _sealed_places(error: BaseException) -> list[str]:
+    """Return where it came through before its frames were cut off."""
+    notes = [note for note in getattr(error, "__notes__", ()) if note.startswith(_NOTE)]
+    return [line.strip() for note in reversed(notes) for line in note.splitlines()[1:]]
 
 
 def excerpt(body: bytes | str, limit: int = 300) -> str:
@@ -117,12 +135,9 @@ def sealed(function: Callable[P, R]) -> Callable[P, R]:
 def without_frames(error: BaseException) -> BaseException:
     """Return the exception without its frames and those of the exceptions that led to it."""
     for link in _chain(error):
-        if link.__traceback__ is None:
-            continue
-        stack = traceback.StackSummary.extract(traceback.walk_tb(link.__traceback__), lookup_lines=False)
-        places = [f"{each.filename}:{each.lineno} in {each.name}" for each in stack if each.filename != __file__]
+        places = _places(link)
         if len(places) > 1:  # more than the sealed function itself
-            link.add_note("Raised at, outermost first:\n  " + "\n  ".join(places))
+            link.add_note("\n  ".join((_NOTE, *places)))
         link.__traceback__ = None
     return error
 

@@ -10,7 +10,7 @@ from airflow_provider_lightspeed.auth.flow import OAuthClient, OAuthReply, OAuth
 from airflow_provider_lightspeed.auth.token import Token, TokenState
 from airflow_provider_lightspeed.clock import Clock, SystemClock
 from airflow_provider_lightspeed.exceptions import ReconnectRequired
-from airflow_provider_lightspeed.redact import Secret
+from airflow_provider_lightspeed.redact import Secret, sealed
 
 
 class TokenSource(Protocol):
@@ -72,6 +72,7 @@ class RefreshingTokenSource:
         self._token = token
         self._lock = threading.Lock()
 
+    @sealed
     def token(self) -> Token:
         """Return a fresh token, refreshing if the one at hand is stale."""
         with self._lock:
@@ -80,6 +81,7 @@ class RefreshingTokenSource:
             assert self._token is not None
             return self._token
 
+    @sealed
     def refused(self, token: Token) -> Token:
         """Refresh once after a 401; a thread that held an older token just gets the current one."""
         with self._lock:

@@ -21,7 +21,7 @@ from airflow_provider_lightspeed.auth.flow import query_of
 from airflow_provider_lightspeed.auth.token import Token
 from airflow_provider_lightspeed.compat import new_session
 from airflow_provider_lightspeed.exceptions import InvalidArgument
-from airflow_provider_lightspeed.redact import Secret
+from airflow_provider_lightspeed.redact import Secret, sealed
 from airflow_provider_lightspeed.tokens.home import team_of
 from airflow_provider_lightspeed.tokens.signer import Signer
 from airflow_provider_lightspeed.tokens.store import database_time
@@ -63,6 +63,7 @@ class Attempt:
     ahead: float = 0.0
 
 
+@sealed
 def keep(state: Secret, attempt: Attempt) -> None:
     """Store an attempt under its state, and drop those that are over, or too many."""
     from airflow.models.crypto import get_fernet
@@ -88,6 +89,7 @@ def keep(state: Secret, attempt: Attempt) -> None:
     _sweep(attempt.user)
 
 
+@sealed
 def take(state: Secret, user: str) -> Attempt:
     """Return the attempt of this state and forget it: a state is good once.
 
@@ -116,6 +118,7 @@ def take(state: Secret, user: str) -> Attempt:
         session.close()
 
 
+@sealed
 def look(state: Secret, user: str) -> Attempt | None:
     """Return an attempt without using it up, ``None`` if this user has none of that state."""
     session = new_session()
@@ -127,6 +130,7 @@ def look(state: Secret, user: str) -> Attempt | None:
         session.close()
 
 
+@sealed
 def waiting(key: Secret, user: str) -> Attempt:
     """Return an attempt whose pair waits to be stored, and let it wait on.
 
@@ -139,6 +143,7 @@ def waiting(key: Secret, user: str) -> Attempt:
     return attempt
 
 
+@sealed
 def forget(key: Secret) -> None:
     """Drop an attempt whose pair is stored, or given back."""
     from airflow.models.variable import Variable

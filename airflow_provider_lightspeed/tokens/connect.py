@@ -28,7 +28,7 @@ from airflow_provider_lightspeed.auth.step import inherits, is_moved, owns
 from airflow_provider_lightspeed.auth.token import Token
 from airflow_provider_lightspeed.exceptions import InvalidArgument, LightspeedError, ReconnectRequired, RefreshPending
 from airflow_provider_lightspeed.provider_info import CONNECTION_TYPE
-from airflow_provider_lightspeed.redact import Secret
+from airflow_provider_lightspeed.redact import Secret, sealed
 from airflow_provider_lightspeed.settings import ConnectionSettings
 from airflow_provider_lightspeed.tokens import journal
 from airflow_provider_lightspeed.tokens.attempts import LIFE, Attempt, expiry
@@ -63,6 +63,7 @@ class Consents:
     def __init__(self, refresher: Refresher | None = None) -> None:
         self._refresher = refresher or Refresher()
 
+    @sealed
     def depart(self, conn_id: str, scope: tuple[str, ...], *, user: str, by: str) -> Departure:
         """Begin a consent: make state and PKCE verifier, and say where to go.
 
@@ -78,6 +79,7 @@ class Consents:
         attempt = Attempt(conn_id, user, by, stored.origin, stored.settings.destination, pkce.verifier, expiry())
         return Departure(attempt, state, url)
 
+    @sealed
     def redeem(self, attempt: Attempt, state: Secret, redirected: str) -> Attempt:
         """Exchange the code of the redirected URL at once; it lives 60 seconds. Return the attempt with its pair.
 
@@ -101,6 +103,7 @@ class Consents:
         ahead = (token.issued_at - arrived).total_seconds()
         return dataclasses.replace(attempt, token=token, ahead=ahead, expires_at=arrived + LIFE)
 
+    @sealed
     def replaces(self, attempt: Attempt) -> str | None:
         """Return the account that the connection reads so far, if the attempt's pair is for another one."""
         found = peek(attempt.conn_id)
@@ -108,6 +111,7 @@ class Consents:
         before, after = (held and held.account_id) or configured, attempt.token and attempt.token.account_id
         return before if before and after and before != after else None
 
+    @sealed
     def adopt(self, attempt: Attempt) -> Token:
         """Make the attempt's pair the connection's, under the ledger's lock.
 
@@ -121,6 +125,7 @@ class Consents:
         journal.note(journal.CONNECTED, attempt.conn_id, attempt.by, account_id=token.account_id or "")
         return token
 
+    @sealed
     def discard(self, attempt: Attempt) -> None:
         """Revoke a pair that nobody wants after all.
 
@@ -138,6 +143,7 @@ class Consents:
             raise InvalidArgument(msg, field="connection", found=attempt.conn_id, allowed=())
         self._revoke(stored.settings, attempt.token.refresh_token)
 
+    @sealed
     def disconnect(self, conn_id: str, user: str) -> None:
         """Revoke the grant at Lightspeed, then forget its tokens. If Lightspeed does not revoke, nothing is forgotten.
 

@@ -12,7 +12,7 @@ from airflow_provider_lightspeed.auth.scopes import checked
 from airflow_provider_lightspeed.compat import new_session
 from airflow_provider_lightspeed.exceptions import InvalidArgument
 from airflow_provider_lightspeed.provider_info import CONNECTION_TYPE
-from airflow_provider_lightspeed.redact import Secret
+from airflow_provider_lightspeed.redact import Secret, sealed
 from airflow_provider_lightspeed.settings import CONN_ID, LONGEST_ID, read_settings
 from airflow_provider_lightspeed.tokens import journal
 from airflow_provider_lightspeed.tokens.copies import LEDGER_SUFFIX
@@ -84,6 +84,7 @@ class NewConnection:
         )
 
 
+@sealed
 def create(new: NewConnection, user: str) -> None:
     """Store the connection.
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
+from airflow_provider_lightspeed.redact import sealed
 from airflow_provider_lightspeed.tokens.source import LedgerTokenSource, desk_for
 
 
@@ -21,6 +22,7 @@ class Kept:
     lapses_at: datetime | None
 
 
+@sealed
 def keep_alive(conn_id: str) -> Kept:
     """Make sure that the connection has a fresh access token; if it has one, nothing is sent.
 

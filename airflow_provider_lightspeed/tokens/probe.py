@@ -23,6 +23,7 @@ from airflow_provider_lightspeed.exceptions import (
     Unreachable,
 )
 from airflow_provider_lightspeed.provider_info import CONNECTION_TYPE
+from airflow_provider_lightspeed.redact import sealed
 from airflow_provider_lightspeed.settings import ConnectionSettings
 from airflow_provider_lightspeed.tokens.source import DatabaseDesk, Desk, LedgerTokenSource, TaskDesk
 from airflow_provider_lightspeed.tokens.status import connection_ids, report_fault
@@ -36,6 +37,7 @@ _SAVE_FIRST = (
 )
 
 
+@sealed
 def probe(conn_id: str) -> tuple[bool, str]:
     """Return success and a sentence for the person who tests."""
     try:

@@ -35,7 +35,7 @@ from airflow_provider_lightspeed.exceptions import (
     ReconnectRequired,
     RefreshPending,
 )
-from airflow_provider_lightspeed.redact import Secret
+from airflow_provider_lightspeed.redact import Secret, sealed
 from airflow_provider_lightspeed.tokens import journal
 from airflow_provider_lightspeed.tokens.answer import Answer
 from airflow_provider_lightspeed.tokens.asker import Asker
@@ -81,6 +81,7 @@ class Refresher:
         self.clock = clock or SystemClock()
         self.limit = attempts_per_minute
 
+    @sealed
     def refresh(self, conn_id: str, claim: Claim, asker: Asker | None = None) -> Answer:
         """Refresh the connection's token if the caller holds what is stored and it is due.
 
@@ -301,6 +302,7 @@ class _Flight:
         return self._refresher.answer(Outcome(failure), failed, now)
 
 
+@sealed
 def take_over(conn_id: str, user: str) -> bool:
     """Make this deployment the owner of a connection's tokens; ``False`` if there are none.
 

@@ -12,7 +12,7 @@ from airflow_provider_lightspeed.auth.step import inherits, is_moved, owns, serv
 from airflow_provider_lightspeed.compat import new_session
 from airflow_provider_lightspeed.exceptions import LightspeedError
 from airflow_provider_lightspeed.provider_info import CONNECTION_TYPE
-from airflow_provider_lightspeed.redact import Secret, describe_fault
+from airflow_provider_lightspeed.redact import Secret, describe_fault, sealed
 from airflow_provider_lightspeed.tokens.companion import LEDGER_TYPE, ledger_id
 from airflow_provider_lightspeed.tokens.copies import LEDGER_SUFFIX
 from airflow_provider_lightspeed.tokens.home import Stored, team_of
@@ -85,6 +85,7 @@ def connection_ids() -> list[str]:
     return sorted(found)
 
 
+@sealed
 def status(conn_id: str) -> Status:
     """Return one connection's state. A connection that cannot be read has the reason as its state; nothing is raised."""
     try:

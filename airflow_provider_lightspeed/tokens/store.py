@@ -29,6 +29,7 @@ from airflow_provider_lightspeed.exceptions import (
     LightspeedRetriableError,
     RefreshPending,
 )
+from airflow_provider_lightspeed.redact import sealed
 from airflow_provider_lightspeed.tokens import companion, copies, sharing
 from airflow_provider_lightspeed.tokens.companion import Companion, ledger_id
 from airflow_provider_lightspeed.tokens.copies import Copy
@@ -113,6 +114,7 @@ class Snapshot:
         return self.stored is not None and team != self.stored.team
 
 
+@sealed
 def peek(conn_id: str) -> Snapshot:
     """Return ledger and connection without a lock; a connection that has no ledger yet gets an empty one.
 
