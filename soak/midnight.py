@@ -86,7 +86,7 @@ def _wave(size: Size, stack: AirflowStack, simulator: SimulatorProcess) -> Repor
     simulator.clear_audit()
     api = stack.api
     api.wait_for_dag("midnight")
-    start = time.time() + 30  # until all processes wait
+    start = time.time() + 60  # until all processes wait
     conf = {"start": start, "connections": size.connections, "threads": size.askers // WORKERS}
     run_id = api.trigger("midnight", conf)
     time.sleep(max(0.0, start - time.time()))

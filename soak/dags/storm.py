@@ -13,7 +13,7 @@ def _storm(dag_id: str, conn_id: str, tasks: int, retries: int) -> None:
     def storm() -> None:
         """Read, many times over."""
 
-        @task(retries=retries, retry_delay=timedelta(0))
+        @task(retries=retries, retry_delay=timedelta(seconds=5))
         def read(number: int) -> int:
             from soak.crowd import work
             from tools.skewed_clock import SKEW, skew_the_clock
@@ -29,4 +29,4 @@ def _storm(dag_id: str, conn_id: str, tasks: int, retries: int) -> None:
 
 _storm("storm", "lightspeed_default", int(os.environ["SOAK_TASKS"]), retries=0)
 # A task that is lost with its worker or with its API server is tried again.
-_storm("upset_storm", "upset", int(os.environ["SOAK_UPSET_TASKS"]), retries=5)
+_storm("upset_storm", "upset", int(os.environ["SOAK_UPSET_TASKS"]), retries=20)
