@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs, unquote, urlsplit
 
 from airflow_provider_lightspeed.exceptions import ProtocolViolation
 
 #: Lists that the documentation shows without ``@attributes``: only of these is an empty object the end.
 BARE: Final = frozenset({"CurrencyRate", "Option", "Locale"})
+
+
+#: Control characters, which URL readers drop, and halves of surrogate pairs, which cannot be sent.
+_UNSENDABLE: Final = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")
+#: Characters of a link that an error shows.
+_LONGEST_SHOWN: Final = 300
 
 
 class Cursor:
@@ -29,8 +36,8 @@ class Cursor:
     def advance(self, body: Mapping[str, Any]) -> str | None:
         """Move to the page after the one in ``body``; ``None`` at the end. A missing ``next`` is the end.
 
-        :raises ProtocolViolation: the link was followed before, has no cursor, or leaves scheme, host, port or account
-            (D2 in docs/live.md).
+        :raises ProtocolViolation: the link is no URL, was followed before, has no cursor, or leaves scheme, host, port or
+            account (D2 in docs/live.md).
         """
         attributes = body.get("@attributes")
         link = attributes.get("next") if isinstance(attributes, Mapping) else None
@@ -41,10 +48,14 @@ class Cursor:
             raise ProtocolViolation(
                 f"@attributes.next is not a URL but {type(link).__name__}", found=type(link).__name__
             )
-        parts = urlsplit(link)
-        inside = parts.path.startswith(self._prefix) and ".." not in parts.path.split("/")
-        if _origin(link) != self._origin or not inside or parts.username is not None:
-            found = f"{parts.scheme}://{parts.hostname}{parts.path}"
+        try:
+            parts, origin = urlsplit(link), _origin(link)
+        except ValueError as error:  # brackets without an address in them, a port that is none
+            msg = f"the next page's link is not a URL ({error}); nothing was sent there"
+            raise ProtocolViolation(msg, found="not a URL") from None
+        inside = parts.path.startswith(self._prefix) and _is_plain(parts.path) and not _UNSENDABLE.search(link)
+        if origin != self._origin or not inside or parts.username is not None:
+            found = f"{parts.scheme}://{parts.hostname}{parts.path}"[:_LONGEST_SHOWN]
             msg = f"the next page's link leads to {found}, outside the account's own API; nothing was sent there"
             raise ProtocolViolation(msg, found=found)
         if link in self._seen:
@@ -67,15 +78,28 @@ class Beginnings:
     def check(self, path: str, records: Sequence[Mapping[str, Any]]) -> None:
         """Take the next page's records.
 
-        :raises ProtocolViolation: an earlier page began with the same record: the server began its walk anew.
+        :raises ProtocolViolation: an earlier page began with the same record: the server began its walk anew; or the
+            record is nested too deeply to be compared.
         """
         if not records:
             return
-        number, first = len(self._pages) + 1, repr(records[0])
+        number = len(self._pages) + 1
+        try:
+            first = repr(records[0])
+        except RecursionError:
+            raise ProtocolViolation(f"{path}: a record of page {number} is nested too deeply", found=number) from None
         earlier = self._pages.setdefault(first, number)
         if earlier != number:
             msg = f"{path}: page {number} begins with the record that page {earlier} began with: the walk began anew"
             raise ProtocolViolation(msg, found=number)
+
+
+def _is_plain(path: str) -> bool:
+    """Tell whether every reader of a path finds the same place: no dot segment, not even an encoded one, no backslash."""
+    plain = unquote(path)
+    while plain != path:
+        path, plain = plain, unquote(plain)
+    return "\\" not in plain and not {".", ".."} & set(plain.split("/"))
 
 
 def _origin(url: str) -> tuple[str, str, int | None]:
@@ -100,6 +124,6 @@ def records_of(body: Mapping[str, Any], envelope: str) -> list[dict[str, Any]]:
         attributes = body.get("@attributes")
         if not strangers and (isinstance(attributes, Mapping) or envelope in BARE or found == ""):
             return []
-        msg = f"the answer has no {envelope!r} but {', '.join(sorted(strangers)) or 'nothing'}"
+        msg = f"the answer has no {envelope!r} but {', '.join(sorted(strangers))[:_LONGEST_SHOWN] or 'nothing'}"
         raise ProtocolViolation(msg, envelope=envelope)
     raise ProtocolViolation(f"{envelope!r} holds {type(found).__name__} where records belong", envelope=envelope)

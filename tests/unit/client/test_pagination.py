@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airflow_provider_lightspeed.client.pagination import Cursor, records_of
+from airflow_provider_lightspeed.client.pagination import Beginnings, Cursor, records_of
 from airflow_provider_lightspeed.exceptions import ProtocolViolation
 
 FIRST = "https://api.lightspeedapp.com/API/V3/Account/7/Sale.json?limit=100"
@@ -63,12 +63,52 @@ def test_any_repetition_is_a_circle(places: list[int]) -> None:
         "https://user@api.lightspeedapp.com/API/V3/Account/7/Sale.json?after=1",
         "//evil.example/API/V3/Account/7/Sale.json",
         "/API/V3/Account/7/Sale.json?after=1",
+        *(
+            f"https://api.lightspeedapp.com/API/V3/Account/7/{dots}/8/Sale.json?after=1"
+            for dots in (
+                "%2e%2e",
+                ".%2E",
+                "%252e%252e",
+                "%25252e.",
+                "..\\..",
+                "x\\..\\..",
+                "%2e%2e%5c",
+                "./x",
+                "%2e",
+                "..%2f..",
+            )
+        ),
+        "https://api.lightspeedapp.com/API/V3/Account/7/Sale.json\n?after=1",
+        "https://api.lightspeedapp.com/API/V3/Account/7/Sale.json?after=\ud800",
+        "https://api.lightspeedapp.com/API/V3/Account/7/Sale.json?after=\x00",
     ],
 )
 def test_link_away_from_the_account_is_refused(link: str) -> None:
     """Following it would carry the token there."""
     with pytest.raises(ProtocolViolation, match="nothing was sent there"):
         cursor().advance(page(link))
+
+
+@pytest.mark.parametrize(
+    "link",
+    [
+        "https://api.lightspeedapp.com:99999/API/V3/Account/7/Sale.json?after=1",
+        "https://api.lightspeedapp.com:port/API/V3/Account/7/Sale.json?after=1",
+        "https://[::1/API/V3/Account/7/Sale.json?after=1",
+        "https://]api.lightspeedapp.com/API/V3/Account/7/Sale.json?after=1",
+        "https://api.lightspeedapp\u2100.com/API/V3/Account/7/Sale.json?after=1",
+    ],
+)
+def test_link_that_is_no_url_is_refused(link: str) -> None:
+    """With an error of ours, not of the library that reads it."""
+    with pytest.raises(ProtocolViolation, match="nothing was sent there"):
+        cursor().advance(page(link))
+
+
+def test_dots_in_a_query_and_in_names_lead_nowhere() -> None:
+    """They are part of filters, and of cursors."""
+    link = "https://api.lightspeedapp.com/API/V3/Account/7/Sale..x.json?after=1&name=%2e%2e/..%5c"
+    assert cursor().advance(page(link)) == link
 
 
 def test_default_port_is_the_same_origin() -> None:
@@ -117,3 +157,14 @@ def test_d2_next_without_a_cursor_is_refused() -> None:
     """It would lead back to the beginning."""
     with pytest.raises(ProtocolViolation, match="no 'after'"):
         cursor().advance(page("https://api.lightspeedapp.com/API/V3/Account/7/Sale.json?limit=100&sort=saleID"))
+
+
+def test_record_nested_too_deeply_is_an_error_of_ours() -> None:
+    """It cannot be told from another one."""
+    deep: dict[str, object] = {}
+    for _ in range(100_000):
+        deep = {"a": deep}
+    with pytest.raises(ProtocolViolation, match="nested too deeply"):
+        Beginnings().check("/Sale", [deep])
+    while deep:  # piece by piece: taken apart at once, it would overflow the stack
+        deep = deep.pop("a")  # type: ignore[assignment]
