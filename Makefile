@@ -17,7 +17,7 @@ RIVALS := $(patsubst bench/rivals/requirements-%.txt,.venv-rivals-%/.ready,$(wil
 FAST := -m "not slow"
 # What knows no Airflow (the core, and the simulator) is the same on 2.11; one extract of every resource is run there too.
 CORE := $(addprefix tests/unit/,arrow auth client extract lake resources simulator warehouse \
-        test_clock.py test_exceptions.py test_redact.py test_settings.py)
+        test_clock.py test_exceptions.py test_fuzz.py test_redact.py test_settings.py)
 FACE := $(filter-out $(CORE),$(wildcard tests/unit/[a-z]*))
 UNIT2 := $(FACE) \
          tests/contract/test_extract_equals_truth.py::test_extract_equals_the_truth_field_by_field

@@ -90,6 +90,14 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
         sys.stderr.write(f"\nthe core needs Airflow: {skipped} tests were skipped, loaded are {loaded[:5]}\n")
 
 
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say how many bodies the fuzzed parsers got."""
+    for report in terminalreporter.getreports("passed"):
+        for name, value in report.user_properties:
+            if name == "fuzzed":
+                terminalreporter.write_line(f"fuzzed {report.nodeid.rpartition('::')[2]}: {value}")
+
+
 @pytest.fixture(scope="session")
 def airflow_home() -> Path:
     """The test process's ``AIRFLOW_HOME``; it is removed when the process ends."""

@@ -128,7 +128,7 @@ def parse_redirect(url: str, *, expected_state: str) -> Secret:
 def query_of(url: str) -> str:
     """Return the query of what a person pasted, empty if that is no URL."""
     try:
-        return urlsplit(url.strip()).query
+        return urlsplit(url.strip().encode(errors="replace").decode()).query
     except ValueError:
         return ""
 

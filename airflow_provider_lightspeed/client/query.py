@@ -24,6 +24,7 @@ PAGE_SIZE: Final = 100
 COUNT_COST: Final = 10.0
 BASE_COST: Final = 1.0
 
+_SURROGATE = re.compile("[\ud800-\udfff]")
 _NUMBER = re.compile(r"-?\d+(\.\d+)?")
 #: One value of an ``IN`` and what follows it: in double quotes as JSON has them, in single quotes that are doubled
 #: inside, or bare.
@@ -38,15 +39,28 @@ def _text(value: Any) -> str:
         if value.tzinfo is None:
             msg = f"filters: {value!r} has no time zone; add one (UTC is what the server stores)"
             raise InvalidArgument(msg, field="filters", found=value, allowed=("aware datetime",))
-        return value.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S+00:00")
+        try:
+            return value.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S+00:00")
+        except OverflowError:
+            raise _unsendable(f"the time {value!r}, which is before the year 1 or after 9999 in UTC") from None
     if isinstance(value, (str, int, Decimal)):
-        return str(value)
+        try:
+            text = str(value)
+        except ValueError:
+            raise _unsendable("a number of thousands of digits") from None
+        if _SURROGATE.search(text):
+            raise _unsendable(f"{text[:80]!r}, which holds half a surrogate pair")
+        return text
     if isinstance(value, float):
         return repr(value)
     msg = f"filters: a value of type {type(value).__name__} cannot be sent; use text, a number, a boolean or a datetime"
     raise InvalidArgument(
         msg, field="filters", found=type(value).__name__, allowed=("str", "int", "Decimal", "datetime")
     )
+
+
+def _unsendable(found: str) -> InvalidArgument:
+    return InvalidArgument(f"filters: {found}, cannot be sent; leave it out", field="filters", found=found, allowed=())
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,10 +219,14 @@ class Or:
         """
         if isinstance(value, Or):
             return value
-        texts = value.split("|") if isinstance(value, str) else list(value)
+        if not isinstance(value, str | list | tuple):
+            kind = type(value).__name__
+            msg = f"filters['or']: found {kind}, allowed is a list such as ['total=>,10', 'completed=true']"
+            raise InvalidArgument(msg, field="or", found=kind, allowed=("a list",))
+        texts = value.split("|") if isinstance(value, str) else value
         pairs = []
         for text in texts:
-            name, sign, operand = str(text).partition("=")
+            name, sign, operand = _text(text).partition("=")
             if not sign or not name.strip():
                 msg = f"filters['or']: {text!r} is not an alternative; write it as 'field=value' or 'field=>=,value'"
                 raise InvalidArgument(msg, field="or", found=text, allowed=("field=value",))
@@ -287,7 +305,7 @@ def build_url(
     if count and (sort or limit is not None):
         raise InvalidArgument("count cannot be combined with sort or limit", field="count", found=True, allowed=())
     parts = [
-        f"{quote(name, safe='.')}={value.encoded() if isinstance(value, Or) else quote(str(value), safe='')}"
+        f"{quote(_text(name), safe='.')}={value.encoded() if isinstance(value, Or) else quote(str(value), safe='')}"
         for name, value in parse_filters(filters).items()
     ]
     if relations:

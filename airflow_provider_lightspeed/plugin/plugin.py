@@ -21,6 +21,15 @@ class _LazyApps:
         return [{"app": create_app(), "url_prefix": PREFIX, "name": "Lightspeed"}]
 
 
+class _LazyMiddlewares:
+    """What goes around all of Airflow's API server."""
+
+    def __get__(self, instance: object, owner: type | None = None) -> list[dict[str, Any]]:
+        from airflow_provider_lightspeed.plugin.form_port import FormPort
+
+        return [{"middleware": FormPort, "name": "Lightspeed connection test"}]
+
+
 class _LazyViews:
     """Links to the page, with Airflow's own path in front, which only the configuration knows."""
 
@@ -37,4 +46,5 @@ class LightspeedPlugin(AirflowPlugin):
 
     name = "lightspeed"
     fastapi_apps = _LazyApps()
+    fastapi_root_middlewares = _LazyMiddlewares()
     external_views = _LazyViews()

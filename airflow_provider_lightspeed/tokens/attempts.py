@@ -186,9 +186,18 @@ def _read(session: Session, key: str) -> Attempt | None:
     if found is None:
         return None
     try:
-        signed = json.loads(get_fernet().decrypt(found[0].encode()) if found[1] else found[0])
+        text = get_fernet().decrypt(found[0].encode()).decode() if found[1] else found[0]
+    except (InvalidToken, ValueError):  # of another Fernet key
+        return None
+    return parse(key, text)
+
+
+def parse(key: str, text: str) -> Attempt | None:
+    """Return an attempt as it was stored under a key, ``None`` if the text is not of our making."""
+    try:
+        signed = json.loads(text)
         content, signature = signed["consent"], signed["signature"]
-    except (InvalidToken, ValueError, KeyError, TypeError, RecursionError):  # of another Fernet key, or somebody else's
+    except (ValueError, KeyError, TypeError, RecursionError):
         return None
     if not isinstance(content, str) or not _SIGNER.verifies(signature, key, content):
         return None

@@ -17,3 +17,11 @@ def test_app_and_menu_entry_are_at_the_same_place(monkeypatch: pytest.MonkeyPatc
     assert app["url_prefix"] == "/lightspeed"
     assert (view["href"], view["category"]) == ("/team/lightspeed/", "admin")
     assert "url_route" not in view  # Airflow's frame would forbid the navigation that OAuth needs
+
+
+def test_middleware_is_the_one_that_the_test_button_needs() -> None:
+    """Airflow adds it around its API server."""
+    from airflow_provider_lightspeed.plugin.form_port import FormPort
+
+    (found,) = LightspeedPlugin.fastapi_root_middlewares
+    assert found["middleware"] is FormPort
