@@ -244,6 +244,19 @@ COMMANDS: Final = (
     ),
     Command("extract", "Extract a resource to Parquet", "extract:run", _EXTRACT),
     Command(
+        "compact",
+        "Rewrite the small files of a dataset into few sorted ones",
+        "compact:run",
+        (
+            Argument(("resource",), {"nargs": "*", "help": "resources' names; default all at the path"}),
+            Argument(
+                ("--path",), {"required": True, "help": "folder or URL of the dataset, such as s3://conn_id@bucket/key"}
+            ),
+            Argument(("--keep-history",), {"action": "store_true", "help": "keep rows that are no longer current"}),
+            _OUTPUT,
+        ),
+    ),
+    Command(
         "resources",
         "List what can be extracted",
         "resources:run",

@@ -20,12 +20,12 @@ from airflow_provider_lightspeed.exceptions import (
     ResourceUnavailable,
 )
 from airflow_provider_lightspeed.extract.commit import owner_of
-from airflow_provider_lightspeed.extract.dataset import Dataset
 from airflow_provider_lightspeed.extract.plan import Job
 from airflow_provider_lightspeed.extract.run import extract
 from airflow_provider_lightspeed.extract.summary import Summary
 from airflow_provider_lightspeed.extract.window import NothingToRead, RunFacts, moment_of
 from airflow_provider_lightspeed.hooks.lightspeed import LightspeedHook
+from airflow_provider_lightspeed.lake.dataset import Dataset
 from airflow_provider_lightspeed.lake.paths import resolve_path
 from airflow_provider_lightspeed.lake.storage import Storage
 
@@ -139,7 +139,7 @@ def _extract(
 def _sweep(storage: Storage, job: Job, run_key: str) -> None:
     tables = [*job.output_layout().schemas, *([job.resource.through.resource] if job.resource.through else [])]
     dataset = Dataset(storage, job.resource.name)
-    dataset.sweep(owner_of(run_key), datetime.now(UTC), tables=tables, least_age=timedelta())
+    dataset.remove_orphan_files(owner_of(run_key), datetime.now(UTC), tables=tables, least_age=timedelta())
 
 
 def _print(summary: Summary, output: str) -> None:

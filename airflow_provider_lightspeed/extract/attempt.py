@@ -18,8 +18,6 @@ from airflow_provider_lightspeed.client.rest import RSeriesClient
 from airflow_provider_lightspeed.exceptions import StorageError
 from airflow_provider_lightspeed.extract.carry import Carry
 from airflow_provider_lightspeed.extract.chain import STORE_EVERY, Report, Work
-from airflow_provider_lightspeed.extract.commit import fingerprint
-from airflow_provider_lightspeed.extract.dataset import Dataset
 from airflow_provider_lightspeed.extract.drift import drift_of, refuse
 from airflow_provider_lightspeed.extract.files import Files, StagedFiles
 from airflow_provider_lightspeed.extract.history import History
@@ -32,6 +30,7 @@ from airflow_provider_lightspeed.extract.reader import Reader
 from airflow_provider_lightspeed.extract.relations import Learned, Loading
 from airflow_provider_lightspeed.extract.slices import Board, Slice, uncovered
 from airflow_provider_lightspeed.extract.window import SETTLE, RunFacts, Window, resolve_window
+from airflow_provider_lightspeed.lake.dataset import Dataset
 from airflow_provider_lightspeed.lake.storage import Storage
 from airflow_provider_lightspeed.resources.base import Strategy
 
@@ -45,8 +44,9 @@ _LAST = 2**63
 class Task:
     """What is to be read, and where it goes.
 
-    :param owner: names the run, the same for all its tries.
-    :param attempt: names this try.
+    :param run_id: names the run, the same for all its tries.
+    :param attempt_number: names this try.
+    :param keep_history: compactions keep rows that are no longer current.
     """
 
     client: RSeriesClient
@@ -54,8 +54,9 @@ class Task:
     dataset: Dataset
     job: Job
     run: RunFacts
-    owner: str
-    attempt: str
+    run_id: str
+    attempt_number: str
+    keep_history: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,16 +96,16 @@ class Attempt:
         """Take up what is stored, if it belongs to the same query; else resolve the window anew."""
         client, dataset, job = task.client, task.dataset, task.job
         account = client.account_id
-        query = fingerprint(job.query(account))
+        query = job.query(account)
         schema = arrow_schema(job.resource, job.relations, job.selection)
-        journal = Journal(task.storage, dataset.journal(task.owner))
-        expected = (account, query, schema_hash(schema), f"{job.mode} {task.run.start} {task.run.end}")
-        history = dataset.history(account, query)
+        journal = Journal(task.storage, dataset.journal(task.run_id))
+        expected = (account, query.fingerprint, schema_hash(schema), f"{job.mode} {task.run.start} {task.run.end}")
+        history = History.of(dataset, query, task.run_id)
         head, segments = _stored(task, journal, history, expected)
         is_begun = head is not None
         if head is None:
             window = _window(task, history)
-            start = history.begin(task.owner, client.server_now(), whole=job.whole)
+            start = history.begin(client.server_now())
             learned = history.learned
             if job.mode == "full" or not learned.is_fresh(start.extracted_at):
                 learned = Learned()
@@ -113,10 +114,11 @@ class Attempt:
                 window,
                 start.extracted_at,
                 base_version=start.base_version,
-                saw=start.saw,
+                base_extracted_at=start.base_extracted_at,
+                replaces_own=start.replaces_own,
                 learned=replace(learned, missing={}),
             )
-        plan = make_plan(job, head.window, history.state_before(task.owner))
+        plan = make_plan(job, head.window, history.state_before)
         held = history.held(plan.relations)
         loading = Loading(head.learned, job.on_missing_relation, held=held, shown=history.fields)
         plan = replace(plan, loading=loading)
@@ -129,8 +131,9 @@ class Attempt:
             through=plan.resource.name if plan.child else None,
             key=plan.resource.primary_key,
         )
-        dataset.sweep_stale(client.server_now(), tables=output.schemas)
-        dataset.sweep(task.owner, client.server_now(), tables=output.schemas, keep=journal.folder if is_begun else None)
+        now, tables = client.server_now(), output.schemas
+        dataset.remove_stale_staging(now, tables=tables)
+        dataset.remove_orphan_files(task.run_id, now, tables=tables, keep=journal.folder if is_begun else None)
         log.info(
             "%s: window [%s, %s), %s%s", job.resource.name, window.start, window.end, window.origin or job.mode,
             f"; {sum(found.rows for found in segments)} rows are stored already" if segments else "",
@@ -140,7 +143,7 @@ class Attempt:
     @property
     def continues(self) -> bool:
         """Whether it goes on from other commits, and replaces none of its own run."""
-        return not self.head.saw and (self.head.window.start is not None or bool(self.history.commits))
+        return not self.head.replaces_own and (self.head.window.start is not None or self.history.is_begun)
 
     def read(self, most_chains: int, pause: PausePolicy | None) -> Found:
         """Read what is missing, and complete the staged files."""
@@ -171,7 +174,7 @@ class Attempt:
         return Found(files.done, earlier + reader.set_aside, self._last_key(), seen)
 
     def _staged(self, chains: int) -> StagedFiles:
-        folder = self.task.dataset.staging(self.task.owner, self.task.attempt)
+        folder = self.task.dataset.staging(self.task.run_id, self.task.attempt_number)
         return StagedFiles(self.task.storage, folder, self.output.schemas, chains=chains)
 
     def _work(self, files: StagedFiles | None) -> Work:
@@ -255,7 +258,7 @@ class Attempt:
         is_first = self.head.window.is_unbounded and task.job.resource.strategy is not Strategy.APPEND
         if task.job.whole or not (self.plan.checked_field or is_first):
             return
-        old = task.dataset.paths(self.history.live(task.owner))
+        old = task.dataset.paths(self.history.live(own=True))
         if old:
             writer = files.writer(_LAST)
             live = task.dataset.paths(self.history.live())
@@ -271,7 +274,7 @@ class Attempt:
         # Where an earlier try broke off, rows may have turned up behind it: the next run goes back from there.
         broken_off = [segment.upto for found in self.board.slices for segment in found.stored]
         reached = max(broken_off or [found.reached for found in self.board.slices])
-        return max(reached, int(self.history.state_before(self.task.owner).get("last_key", 0))) or None
+        return max(reached, (self.history.state_before.last_key or 0)) or None
 
 
 def _set_aside(board: Board) -> Counter[tuple[str, str]]:
@@ -294,7 +297,7 @@ def _stored(
         name = task.job.resource.name
         log.info("%s: what an earlier try has stored belongs to another query; it is read afresh", name)
         return None, []
-    if history.has(task.owner, head.extracted_at):
+    if history.has(head.extracted_at):
         # A try that was thought dead went on beside the one that committed; now the run has been cleared.
         return None, []
     return head, sorted(segments, key=lambda segment: segment.after)
@@ -310,5 +313,5 @@ def _window(task: Task, history: History) -> Window:
         run,
         server_now=client.server_now(),
         watermark=history.watermark,
-        committed=history.window_of(task.owner),
+        committed=history.window,
     )

@@ -1,14 +1,18 @@
-"""What the commits of one query on one account say: where the next run goes on, and what is there already. Pure."""
+"""What a dataset says to a run: where the run goes on, and what is there already. Pure."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from airflow_provider_lightspeed.extract.manifest import Json, files_by_table, live_commits, overtaken
+import msgspec
+
 from airflow_provider_lightspeed.extract.relations import Learned, above
 from airflow_provider_lightspeed.extract.window import Window
+from airflow_provider_lightspeed.lake.dataset import Dataset
+from airflow_provider_lightspeed.lake.records import Checkpoint, LiveFile, Query, QueryState, ReadState, RunNote
+from airflow_provider_lightspeed.lake.rules import key_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,107 +21,125 @@ class ReadStart:
 
     :param extracted_at: the server's time, but later than that of every commit that it has seen: the server's clock may
         stand still or step back, and readers order the rows of a key by this time.
-    :param base_version: the sequence of the newest commit that it has seen; 0: there was none.
-    :param saw: the ids of the commits that it replaces: for a whole read all live ones, otherwise those of its own run.
+    :param base_version: the newest version that it has seen; 0: there was none.
+    :param base_extracted_at: when the newest read that it has seen began.
+    :param replaces_own: whether files of its own run are live, which it replaces.
     """
 
     extracted_at: datetime
     base_version: int = 0
-    saw: tuple[str, ...] = ()
+    base_extracted_at: datetime | None = None
+    replaces_own: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class History:
-    """The commits of one account and query, oldest first."""
+    """The commits of one query, as one run sees them.
 
-    commits: Sequence[Json]
+    :param notes: of the run's own commits, oldest first.
+    """
+
+    checkpoint: Checkpoint
+    query: Query
+    run_id: str = ""
+    notes: tuple[RunNote, ...] = ()
+
+    @classmethod
+    def of(cls, dataset: Dataset, query: Query, run_id: str = "") -> History:
+        """Read what a dataset says to a run.
+
+        :param run_id: ``""``: to none.
+        """
+        tip = dataset.log.read()
+        found = dataset.log.notes_at(tip, run_id) if run_id else ()
+        mine = tuple(note for note in found if (note.account_id, note.query_id) == (query.account, query.fingerprint))
+        return cls(tip.state, query, run_id, mine)
+
+    @property
+    def _key(self) -> str:
+        return key_of(self.query.account, self.query.fingerprint)
+
+    @property
+    def _state(self) -> QueryState | None:
+        return self.checkpoint.queries.get(self._key)
+
+    @property
+    def is_begun(self) -> bool:
+        """Whether there is any commit of the query."""
+        return self._state is not None
 
     @property
     def watermark(self) -> datetime | None:
         """The end of the last committed window that moves the watermark."""
-        marks = [commit["watermark"] for commit in self.commits if commit["watermark"]]
-        return datetime.fromisoformat(max(marks)) if marks else None
+        return self.checkpoint.watermarks.get(self._key)
 
     @property
     def fields(self) -> frozenset[str]:
         """The fields that records have had, as the newest commit says."""
-        return next((frozenset(each["fields"]) for each in reversed(self.commits) if each.get("fields")), frozenset())
+        return frozenset(self._state.fields) if self._state else frozenset()
 
     @property
     def learned(self) -> Learned:
-        """What the newest commit but a sweep says of the account's relations."""
-        reads = [each for each in self.commits if not each.get("sweep")]
-        return Learned.of_json(reads[-1].get("learned") or {}) if reads else Learned()
+        """What the newest read says of the account's relations."""
+        return Learned.of_json(msgspec.to_builtins(self._state.relations)) if self._state else Learned()
 
     def held(self, relations: Iterable[str]) -> frozenset[str]:
-        """Return those of some relations that commits which count were read with."""
-        reads = [each for each in live_commits(self.commits) if each["rows"] and not each.get("sweep")]
-        lacking = [set((each.get("learned") or {}).get("refused", ())) for each in reads]
-        return frozenset(name for name in relations if any(lack.isdisjoint((name, *above(name))) for lack in lacking))
-
-    @property
-    def swept_at(self) -> datetime | None:
-        """When the last sweep or whole read was committed, or else the first extract; ``None``: there is neither."""
-        wholes = [commit["committed_at"] for commit in self.commits if commit.get("sweep") or commit["whole"]]
-        moment = max(wholes, default=None) or min((commit["committed_at"] for commit in self.commits), default=None)
-        return datetime.fromisoformat(moment) if moment else None
-
-    def begin(self, owner: str, now: datetime, *, whole: bool) -> ReadStart:
-        """Return the start of a read.
-
-        :param owner: names the run.
-        :param now: the server's time.
-        :param whole: it reads all there is, and replaces what is there.
-        """
-        times = [
-            datetime.fromisoformat(commit["extracted_at"]) for commit in self.commits if commit.get("extracted_at")
-        ]
-        live = live_commits(self.commits)
-        return ReadStart(
-            max([now, *(time + timedelta(microseconds=1) for time in times)]),
-            max((commit["sequence"] for commit in self.commits), default=0),
-            tuple(commit["id"] for commit in live if whole or commit["owner"] == owner),
+        """Return those of some relations that live files were read with."""
+        refusals = self._state.refusals if self._state else ()
+        return frozenset(
+            name for name in relations if any(set(refused).isdisjoint((name, *above(name))) for refused in refusals)
         )
 
-    def state_before(self, owner: str) -> Json:
-        """Return what the newest commit before a run's own first one left to continue from.
+    @property
+    def searched_at(self) -> datetime | None:
+        """When everything was looked at last, by a sweep or a full read; else the first commit; ``None``: there is none."""
+        return (self._state.searched_at or self._state.first_at) if self._state else None
 
-        Not one that never counted: it may have read on to what is in no commit that counts.
+    def begin(self, now: datetime) -> ReadStart:
+        """Return the start of a read.
+
+        :param now: the server's time.
         """
-        before: Json = {}
-        late = overtaken(self.commits)
-        for commit in self.commits:
-            if commit["owner"] == owner:
-                break
-            if commit["watermark"] and commit["id"] not in late:
-                before = dict(commit["state"])
-        return before
+        seen = self._state.extracted_at if self._state else None
+        return ReadStart(
+            now if seen is None else max(now, seen + timedelta(microseconds=1)),
+            self.checkpoint.version,
+            seen,
+            bool(self.live(own=True)),
+        )
 
-    def window_of(self, owner: str) -> Window | None:
-        """Return the window that a run committed before, if it did."""
-        for commit in reversed(self.commits):
-            if commit["owner"] == owner:
-                start = commit["window_start"]
-                return Window(
-                    datetime.fromisoformat(start) if start else None,
-                    datetime.fromisoformat(commit["window_end"]),
-                    moves_watermark=bool(commit["watermark"]),
-                )
-        return None
+    @property
+    def state_before(self) -> ReadState:
+        """What the run continues from: what the newest commit before its own first one has left."""
+        if self.notes:
+            return self.notes[0].state_before
+        return self._state.state if self._state else ReadState()
 
-    def has(self, owner: str, extracted_at: datetime) -> bool:
-        """Whether a run has committed the read that began at that time."""
-        began = extracted_at.isoformat()
-        return any(commit["owner"] == owner and commit.get("extracted_at") == began for commit in self.commits)
+    @property
+    def window(self) -> Window | None:
+        """The window that the run committed before, if it did."""
+        if not self.notes:
+            return None
+        note = self.notes[-1]
+        return Window(note.window_start, note.window_end, moves_watermark=note.moves_watermark)
 
-    def live(self, owner: str | None = None) -> dict[str, list[str]]:
-        """Return the names of the live files, by table.
+    def has(self, extracted_at: datetime) -> bool:
+        """Whether the run has committed the read that began at that time."""
+        return any(note.extracted_at == extracted_at for note in self.notes)
 
-        :param owner: only those that this run has committed.
+    def live(self, *, own: bool = False) -> dict[str, tuple[LiveFile, ...]]:
+        """Return the live files, by table.
+
+        :param own: only those that the run has committed.
         """
-        found: dict[str, list[str]] = {}
-        for commit in live_commits(self.commits):
-            if owner in (None, commit["owner"]):
-                for table, files in files_by_table(commit).items():
-                    found.setdefault(table, []).extend(file["path"] for file in files)
+        found = {}
+        for table, files in self.checkpoint.by_table():
+            mine = tuple(
+                file
+                for file in files
+                if (file.account_id, file.query) == (self.query.account, self.query.fingerprint)
+                and (not own or file.run_id == self.run_id)
+            )
+            if mine:
+                found[table] = mine
         return found

@@ -20,7 +20,7 @@ from airflow_provider_lightspeed.extract.relations import Learned
 from airflow_provider_lightspeed.extract.window import Window
 from airflow_provider_lightspeed.lake.storage import Storage
 
-FORMAT: Final = 3
+FORMAT: Final = 4
 #: A read that is taken up again later than this starts afresh: its pages would be of two different days.
 KEEP: Final = timedelta(hours=24)
 _NOTE: Final = b"lightspeed"
@@ -35,7 +35,7 @@ class Head:
     :param schema: hash of the Arrow schema.
     :param asked: mode and explicit window, as asked for.
     :param window: the window that the first try resolved; all tries read the same.
-    :param extracted_at: when the first try began (:class:`.history.ReadStart`), as are ``base_version`` and ``saw``.
+    :param extracted_at: when the first try began (:class:`.history.ReadStart`), as are the next three.
     :param last: the list's last key at the survey, if there was one.
     :param learned: of the account's relations, so far.
     """
@@ -48,7 +48,8 @@ class Head:
     extracted_at: datetime
     last: int | None = None
     base_version: int = 0
-    saw: tuple[str, ...] = ()
+    base_extracted_at: datetime | None = None
+    replaces_own: bool = False
     learned: Learned = field(default_factory=Learned)
 
     def as_json(self) -> dict[str, Any]:
@@ -70,7 +71,8 @@ class Head:
             "extracted_at": _text(self.extracted_at),
             "last": self.last,
             "base_version": self.base_version,
-            "saw": list(self.saw),
+            "base_extracted_at": _text(self.base_extracted_at),
+            "replaces_own": self.replaces_own,
             "learned": self.learned.as_json(),
         }
 
@@ -82,14 +84,16 @@ class Head:
         """
         window = dict(data["window"])
         moments = {name: _moment(window.pop(name)) for name in ("start", "end", "read_from")}
-        rest = {name: data[name] for name in ("account", "query", "schema", "asked", "last", "base_version")}
+        rest = {
+            name: data[name] for name in ("account", "query", "schema", "asked", "last", "base_version", "replaces_own")
+        }
         extracted_at = _moment(data["extracted_at"])
         if extracted_at is None or moments["end"] is None:
             raise ValueError(data)
         return cls(
             window=Window(**moments, **window),
             extracted_at=extracted_at,
-            saw=tuple(data["saw"]),
+            base_extracted_at=_moment(data["base_extracted_at"]),
             learned=Learned.of_json(data.get("learned") or {}),
             **rest,
         )

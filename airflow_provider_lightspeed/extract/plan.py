@@ -16,6 +16,7 @@ from airflow_provider_lightspeed.extract.drift import POLICIES
 from airflow_provider_lightspeed.extract.relations import Loading
 from airflow_provider_lightspeed.extract.slices import BEGINNING
 from airflow_provider_lightspeed.extract.window import Window
+from airflow_provider_lightspeed.lake.records import Query, ReadState
 from airflow_provider_lightspeed.redact import Secret
 from airflow_provider_lightspeed.resources.base import FieldType, Resource, Strategy
 from airflow_provider_lightspeed.resources.catalog import resource as resource_named
@@ -117,21 +118,21 @@ class Job:
         """Whether each run reads all there is."""
         return self.mode == "full" or self.resource.strategy is Strategy.SNAPSHOT
 
-    def query(self, account_id: str) -> dict[str, Any]:
+    def query(self, account_id: str) -> Query:
         """Return what identifies the result: runs with the same query continue each other."""
         selection = self.selection
-        return {
-            "account": account_id,
-            "resource": self.resource.name,
-            "relations": list(self.relations),
-            "filters": {name: str(value) for name, value in sorted(self.filters.items())},
-            "columns": sorted(selection.columns) if selection.columns is not None else None,
-            "excluded": sorted(selection.excluded),
-            "hashed": sorted(selection.hashed),
-            "salt": self.salt.fingerprint() if self.salt and selection.hashed else None,
-            "naming": selection.naming,
-            "layout": self.layout,
-        }
+        return Query(
+            account=account_id,
+            resource=self.resource.name,
+            relations=tuple(self.relations),
+            filters={name: str(value) for name, value in sorted(self.filters.items())},
+            columns=tuple(sorted(selection.columns)) if selection.columns is not None else None,
+            excluded=tuple(sorted(selection.excluded)),
+            hashed=tuple(sorted(selection.hashed)),
+            salt=self.salt.fingerprint() if self.salt and selection.hashed else None,
+            naming=selection.naming,
+            layout=self.layout,
+        )
 
 
 def _check_salt(job: Job) -> None:
@@ -230,10 +231,10 @@ class Plan:
         return self.archived_as if self.resource.archived else None
 
 
-def make_plan(job: Job, window: Window, state: Mapping[str, Any]) -> Plan:
+def make_plan(job: Job, window: Window, state: ReadState) -> Plan:
     """Return how a window of a job is read.
 
-    :param state: what the run before left (``last_key`` of an append read).
+    :param state: what the run before left (the last key of an append read).
     :raises InvalidArgument: the job asks for what its strategy cannot do.
     """
     plan = _plan(job, window, state)
@@ -248,7 +249,7 @@ def key_of(plan: Plan) -> str | None:
     return name if resource.entity.find(name).type is FieldType.INTEGER else None
 
 
-def _plan(job: Job, window: Window, state: Mapping[str, Any]) -> Plan:
+def _plan(job: Job, window: Window, state: ReadState) -> Plan:
     resource, filters = job.resource, dict(job.filters)
     archived = _archived_as(filters.pop("archived", None)) if resource.archived else "true"
     plan = Plan(resource, filters, job.relations, archived_as=archived)
@@ -279,11 +280,11 @@ def _archived_as(asked: Any) -> str:
     return found
 
 
-def _append(plan: Plan, window: Window, state: Mapping[str, Any]) -> Plan:
+def _append(plan: Plan, window: Window, state: ReadState) -> Plan:
     resource = plan.resource
     if not window.moves_watermark and window.start is not None and resource.created_field:
         return _within(plan, resource.created_field, window)
-    last = int(state.get("last_key", 0)) - TRAILING_KEYS
+    last = (state.last_key or 0) - TRAILING_KEYS
     return replace(plan, floor=last) if last > 0 else plan
 
 

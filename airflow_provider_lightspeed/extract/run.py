@@ -6,19 +6,26 @@ import logging
 from collections import Counter
 from collections.abc import Callable, Collection
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import timedelta
 from functools import partial
+
+import msgspec
+from pyarrow import ArrowException
 
 from airflow_provider_lightspeed.arrow.tables import MAIN
 from airflow_provider_lightspeed.client.rest import RSeriesClient
 from airflow_provider_lightspeed.clock import Clock, SystemClock
-from airflow_provider_lightspeed.exceptions import AccessDenied, InvalidArgument, ResourceUnavailable, SweepAborted
+from airflow_provider_lightspeed.exceptions import (
+    AccessDenied,
+    InvalidArgument,
+    LightspeedError,
+    ResourceUnavailable,
+    SweepAborted,
+)
 from airflow_provider_lightspeed.extract.attempt import Attempt, Found, Task
 from airflow_provider_lightspeed.extract.changes import found_changes
-from airflow_provider_lightspeed.extract.commit import Commit, owner_of
-from airflow_provider_lightspeed.extract.dataset import Dataset
+from airflow_provider_lightspeed.extract.commit import owner_of
 from airflow_provider_lightspeed.extract.drift import Drift, drift_of, refuse, vanished
-from airflow_provider_lightspeed.extract.manifest import Json, files_by_table
 from airflow_provider_lightspeed.extract.meter import Meter
 from airflow_provider_lightspeed.extract.pause import PausePolicy
 from airflow_provider_lightspeed.extract.plan import Job
@@ -26,6 +33,9 @@ from airflow_provider_lightspeed.extract.summary import Progress, Summary
 from airflow_provider_lightspeed.extract.sweep import check_sweepable, sweep, sweep_due
 from airflow_provider_lightspeed.extract.verify import check_verifiable, verify
 from airflow_provider_lightspeed.extract.window import NothingToRead, RunFacts
+from airflow_provider_lightspeed.lake.compaction import compact
+from airflow_provider_lightspeed.lake.dataset import Dataset, Draft
+from airflow_provider_lightspeed.lake.records import Commit, ReadState, RelationNotes
 from airflow_provider_lightspeed.lake.storage import Storage
 
 log = logging.getLogger(__name__)
@@ -48,6 +58,7 @@ def extract(
     pause: PausePolicy | None = None,
     sweep_every: timedelta | None = None,
     verified: bool = False,
+    keep_history: bool = False,
 ) -> Summary:
     """Read what ``run`` stands for and commit it; an earlier try of the same run is taken up where it ended.
 
@@ -62,6 +73,7 @@ def extract(
         to skip such a resource, and no earlier run could read it.
     :param verified: hold what was read against the account before it is committed (:mod:`..extract.verify`); a sweep lists
         all keys instead of counting them.
+    :param keep_history: compactions of the dataset keep rows that are no longer current.
     :raises RowsMissed: the account has records that were not read; nothing was committed.
     :raises SweepAborted: more records are missing than is plausible; what the window holds was committed.
     :raises NothingToRead: everything up to now has been read.
@@ -73,8 +85,8 @@ def extract(
         raise InvalidArgument(msg, field="max_parallel_requests", found=most_chains, allowed=("1 and more",))
     clock = clock or SystemClock()
     dataset = Dataset(storage, job.resource.name)
-    task = Task(client, storage, dataset, job, run, owner_of(run_key), attempt)
-    storage.probe(f"_staging/{job.resource.name}/{task.owner}", *map(dataset.folder, job.output_layout().schemas))
+    task = Task(client, storage, dataset, job, run, owner_of(run_key), attempt, keep_history=keep_history)
+    storage.probe(f"_staging/{job.resource.name}/{task.run_id}", *map(dataset.folder, job.output_layout().schemas))
     meter = Meter(client, clock, clock.monotonic(), on_progress)
     if verified:
         check_verifiable(job)
@@ -94,9 +106,9 @@ def _unavailable(task: Task, error: AccessDenied) -> AccessDenied:
     name = task.job.resource.name
     if error.fields.get("resource") is None:
         return error
-    readable = [found for found in task.dataset.commits() if found["account_id"] == task.client.account_id]
-    if readable:
-        msg = f"{error.message}. It could be read until {readable[-1]['committed_at']}, so this is an error, not a skip"
+    since = task.dataset.log.load().readable_until(task.client.account_id)
+    if since is not None:
+        msg = f"{error.message}. It could be read until {since.isoformat()}, so this is an error, not a skip"
         return AccessDenied(msg, **error.fields)
     if task.job.on_unavailable == "skip":
         log.warning("%s is skipped, since on_unavailable is 'skip': %s", name, error.message)
@@ -156,9 +168,10 @@ def _read(task: Task, meter: Meter, most_chains: int, pause: PausePolicy | None,
     if is_unchanged:
         # Rows of the overlap that are there already are not written once more.
         found = replace(found, files={MAIN: ()})
-    document = task.dataset.publish(_commit(effort, found, fields))
+    commit = task.dataset.publish(_draft(effort, found, fields))
+    _compact(task)
     return replace(
-        _summary(task, document, found, drift, seconds=meter.seconds()),
+        _summary(task, commit, found, drift, seconds=meter.seconds()),
         verified=proof,
         is_unchanged=is_unchanged,
         relations_refused=loading.refused,
@@ -166,51 +179,64 @@ def _read(task: Task, meter: Meter, most_chains: int, pause: PausePolicy | None,
     )
 
 
-def _commit(effort: Attempt, found: Found, fields: Collection[str]) -> Commit:
+def _compact(task: Task) -> None:
+    """Rewrite small files if there are many. The extract is committed: a failure is said, and left to the next run."""
+    try:
+        done = compact(task.storage, task.dataset, task.client.server_now())
+    except (LightspeedError, ArrowException, LookupError) as error:
+        log.warning("%s: small files could not be compacted: %s", task.job.resource.name, error)
+        return
+    for each in done:
+        log.info("%s: compacted %d files into %d, %d rows into %d", each.resource, *each.files, *each.rows)
+
+
+def _draft(effort: Attempt, found: Found, fields: Collection[str]) -> Draft:
     head, task = effort.head, effort.task
-    return Commit(
-        account_id=head.account,
-        query=head.query,
-        owner=task.owner,
-        attempt=task.attempt,
-        window=head.window,
-        whole=task.job.whole,
+    return Draft(
+        query=task.job.query(head.account),
+        run_id=task.run_id,
+        attempt_number=task.attempt_number,
+        kind="full" if task.job.whole else "window",
+        window_start=head.window.start,
+        window_end=head.window.end,
+        moves_watermark=head.window.moves_watermark,
         files=found.files,
         schema=head.schema,
-        at=task.client.server_now(),
-        state={"last_key": found.last_key} if found.last_key is not None else {},
+        committed_at=task.client.server_now(),
+        state=ReadState(found.last_key),
+        state_before=effort.history.state_before,
         extracted_at=head.extracted_at,
+        base=head.base_version,
+        base_extracted_at=head.base_extracted_at,
         fields=tuple(sorted(fields)),
-        base_version=head.base_version,
-        saw=head.saw,
-        learned=effort.plan.loading.learned(head.extracted_at).as_json(),
+        relations=msgspec.convert(effort.plan.loading.learned(head.extracted_at).as_json(), RelationNotes),
+        keep_history=task.keep_history,
     )
 
 
-def _summary(task: Task, document: Json, found: Found, drift: Drift, *, seconds: float) -> Summary:
+def _summary(task: Task, commit: Commit, found: Found, drift: Drift, *, seconds: float) -> Summary:
     client, usage = task.client, task.client.usage
-    files = [file for files in files_by_table(document).values() for file in files]
-    start, end = document["window_start"], document["window_end"]
+    files = [file for each in commit.files.values() for file in each]
     return Summary(
         resource=task.job.resource.name,
-        rows=document["rows"],
+        rows=commit.rows,
         files=len(files),
-        bytes=sum(file["bytes"] for file in files),
+        bytes=sum(file.bytes for file in files),
         drips=usage.drips,
         requests=usage.requests,
         seconds=seconds,
-        window_start=datetime.fromisoformat(start) if start else None,
-        window_end=datetime.fromisoformat(end),
+        window_start=commit.window_start,
+        window_end=commit.window_end,
         manifest=task.dataset.manifest_path,
-        account_id=document["account_id"],
+        account_id=commit.account_id,
         retries=usage.retries,
         waited=usage.waited,
         set_aside={f"{path}: {reason}": count for (path, reason), count in found.set_aside.items()},
         drift=drift.as_json(),
-        tables={name: table["rows"] for name, table in document["tables"].items()},
+        tables={name: sum(file.rows for file in files) for name, files in commit.files.items() if name != MAIN},
         bucket=client.bucket(),
         ended_at=client.server_now(),
-        schema=document["schema"],
-        commit=document["id"],
-        watermark=datetime.fromisoformat(document["watermark"]) if document["watermark"] else None,
+        schema=commit.schema,
+        commit=commit.id,
+        watermark=commit.watermark,
     )

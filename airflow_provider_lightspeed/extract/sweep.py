@@ -23,17 +23,19 @@ from airflow_provider_lightspeed.arrow.types import arrow_schema
 from airflow_provider_lightspeed.client.query import PAGE_SIZE, in_
 from airflow_provider_lightspeed.exceptions import InvalidArgument, SweepAborted
 from airflow_provider_lightspeed.extract.attempt import Task
-from airflow_provider_lightspeed.extract.commit import Commit, fingerprint, owner_of
+from airflow_provider_lightspeed.extract.commit import owner_of
 from airflow_provider_lightspeed.extract.differences import Difference, difference
 from airflow_provider_lightspeed.extract.files import StagedFiles
+from airflow_provider_lightspeed.extract.history import History
 from airflow_provider_lightspeed.extract.known import Columns, Known, known_of
 from airflow_provider_lightspeed.extract.lists import key_range
-from airflow_provider_lightspeed.extract.manifest import Json
 from airflow_provider_lightspeed.extract.output import Output
 from airflow_provider_lightspeed.extract.pages import read_pages, slice_pages
 from airflow_provider_lightspeed.extract.plan import Job, Plan, key_of
 from airflow_provider_lightspeed.extract.slices import BEGINNING
 from airflow_provider_lightspeed.extract.window import Window
+from airflow_provider_lightspeed.lake.dataset import Draft
+from airflow_provider_lightspeed.lake.records import Commit
 from airflow_provider_lightspeed.lake.tombstones import TOMBSTONES, tombstone_schema, tombstones
 from airflow_provider_lightspeed.resources.base import Strategy
 
@@ -81,8 +83,7 @@ def sweep_due(task: Task, every: timedelta) -> bool:
         return False
     # One cheap request, so that sweeps are dated by the server's clock and not by this machine's.
     task.client.get("/Account")
-    account = task.client.account_id
-    since = task.dataset.history(account, fingerprint(task.job.query(account))).swept_at
+    since = History.of(task.dataset, task.job.query(task.client.account_id)).searched_at
     return since is not None and task.client.server_now() - since >= every
 
 
@@ -105,20 +106,20 @@ def check_sweepable(job: Job) -> None:
         raise InvalidArgument(msg, field="detect_deletes", found=True, allowed=(False,))
 
 
-def sweep(task: Task, *, lists_all: bool = False) -> tuple[Swept, Json]:
-    """Compare, confirm and commit; return what was found, and the commit's document.
+def sweep(task: Task, *, lists_all: bool = False) -> tuple[Swept, Commit]:
+    """Compare, confirm and commit; return what was found, and the commit.
 
     :param lists_all: read all keys; by default ranges of them are counted, where that is cheaper.
     :raises SweepAborted: more is missing than is plausible; nothing was committed.
     """
     effort = _Sweep(task, lists_all=lists_all)
     swept = effort.find()
-    document = effort.commit(swept)
+    commit = effort.commit(swept)
     log.info(
         "%s: swept: %d deleted, %d archived or brought back unseen, %d added unseen", task.job.resource.name,
         len(swept.gone), len(swept.changed), len(swept.added),
     )  # fmt: skip
-    return swept, document
+    return swept, commit
 
 
 class _Sweep:
@@ -136,12 +137,12 @@ class _Sweep:
             tuple(names[name] for name in WIPED.get(resource.name, ()) if name in names),
         )
         account = task.client.account_id
-        self._query = fingerprint(task.job.query(account))
+        self._query = task.job.query(account)
         began = task.client.server_now()
-        self._history = task.dataset.history(account, self._query)
+        self._history = History.of(task.dataset, self._query)
         # It replaces nothing: a run that is run again, and sweeps again, takes back nothing that its first sweep found.
-        self._start = self._history.begin("", began, whole=False)
-        self._owner = owner_of(f"{task.owner} sweep {self._start.extracted_at.isoformat()}")
+        self._start = self._history.begin(began)
+        self._run_id = owner_of(f"{task.run_id} sweep {self._start.extracted_at.isoformat()}")
         self._window = Window(None, began)
         self._output = Output(task.job.output_layout(), Lineage(account, self._start.extracted_at, None, began))
 
@@ -258,11 +259,11 @@ class _Sweep:
             for page in read_pages(self._task.client, plan):
                 yield from page.records
 
-    def commit(self, swept: Swept) -> Json:
+    def commit(self, swept: Swept) -> Commit:
         """Publish tombstones and the rows that changed; also nothing, so that the next sweep knows of this one."""
         task, job = self._task, self._job
         schemas = {**self._output.schemas, TOMBSTONES: tombstone_schema(self._columns.key)}
-        files = StagedFiles(task.storage, task.dataset.staging(task.owner, f"{task.attempt}-sweep"), schemas)
+        files = StagedFiles(task.storage, task.dataset.staging(task.run_id, f"{task.attempt_number}-sweep"), schemas)
         writer = files.writer(0)
         try:
             converter = RecordConverter(
@@ -275,21 +276,20 @@ class _Sweep:
         finally:
             files.abort()
         return task.dataset.publish(
-            Commit(
-                account_id=task.client.account_id,
+            Draft(
                 query=self._query,
-                owner=self._owner,
-                attempt=task.attempt,
-                window=self._window,
-                whole=False,
+                run_id=self._run_id,
+                attempt_number=task.attempt_number,
+                kind="sweep",
+                window_start=self._window.start,
+                window_end=self._window.end,
+                moves_watermark=False,
                 files=complete,
                 schema=schema_hash(arrow_schema(job.resource, job.relations, job.selection)),
-                at=task.client.server_now(),
-                state={},
+                committed_at=task.client.server_now(),
                 extracted_at=self._start.extracted_at,
-                base_version=self._start.base_version,
-                saw=self._start.saw,
-                is_sweep=True,
+                base=self._start.base_version,
+                base_extracted_at=self._start.base_extracted_at,
             )
         )
 

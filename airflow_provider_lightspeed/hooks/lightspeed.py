@@ -233,8 +233,9 @@ class LightspeedHook(BaseHook):
     def _plan(self, job: Job) -> Plan:
         from airflow_provider_lightspeed.extract.plan import make_plan
         from airflow_provider_lightspeed.extract.window import SETTLE, Window
+        from airflow_provider_lightspeed.lake.records import ReadState
 
-        return make_plan(job, Window(None, self.get_conn().server_now() + SETTLE), {})
+        return make_plan(job, Window(None, self.get_conn().server_now() + SETTLE), ReadState())
 
 
 class _Log:

@@ -14,7 +14,11 @@ import fsspec
 from fsspec.implementations.local import LocalFileSystem
 
 from airflow_provider_lightspeed.exceptions import InvalidArgument, StorageError
+from airflow_provider_lightspeed.lake.locks import LockFile, put_if_absent
 from airflow_provider_lightspeed.lake.paths import EXAMPLES, cannot_open, check_key, check_path, local_path
+
+#: By file system and root: whether conditional requests are honoured there.
+_EXCLUSIVE: dict[str, bool] = {}
 
 
 class Storage:
@@ -94,6 +98,64 @@ class Storage:
                 with suppress(OSError):  # or it would hide why the write failed
                     os.unlink(draft)
 
+    def create(self, name: str, content: bytes) -> bool:
+        """Write a file unless there is one of that name; return whether it was written. Readers see all of it or nothing.
+
+        Of several writers at a time one succeeds: by a hard link on a local disk, by a conditional request on an object
+        store. Where neither is to be had, writers take turns by a lock file (:mod:`.locks`).
+        """
+        with _errors("create", self.path(name)):
+            if isinstance(self._fs, LocalFileSystem):
+                return self._create_locally(name, content)
+            if not self._creates_exclusively():
+                with LockFile(self._fs, f"{self.path(name).rpartition('/')[0]}/.lock"):
+                    self._fs.invalidate_cache()
+                    if self._fs.exists(self.path(name)):
+                        return False
+                    self._fs.pipe_file(self.path(name), content)
+                    return True
+            return put_if_absent(self._fs, self.path(name), content)
+
+    def _create_locally(self, name: str, content: bytes) -> bool:
+        path = self.path(name)
+        self._make_parent(path)
+        draft = f"{path}.{uuid.uuid4().hex}.tmp"
+        try:
+            with open(draft, "xb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+            try:
+                os.link(draft, path)
+            except FileExistsError:
+                return False
+            except OSError:
+                return self._create_without_links(draft, path)
+        finally:
+            with suppress(OSError):  # or it would hide why the write failed
+                os.unlink(draft)
+        return True
+
+    def _create_without_links(self, draft: str, path: str) -> bool:
+        """Put a draft into its place on a file system that knows no hard links."""
+        with LockFile(self._fs, f"{os.path.dirname(path)}/.lock"):
+            if os.path.lexists(path):
+                return False
+            os.replace(draft, path)
+            return True
+
+    def _creates_exclusively(self) -> bool:
+        """Whether the store refuses a conditional request for a name that is taken; asked once for each process and root."""
+        place = f"{self._fs.protocol}/{self.root}"
+        if place not in _EXCLUSIVE:
+            probe = self.path(f"_staging/.create-{uuid.uuid4().hex}")
+            try:
+                _EXCLUSIVE[place] = put_if_absent(self._fs, probe, b"1") and not put_if_absent(self._fs, probe, b"2")
+            finally:
+                with suppress(FileNotFoundError):
+                    self._fs.rm_file(probe)
+        return _EXCLUSIVE[place]
+
     def move(self, source: str, target: str) -> None:
         """Move a file; on a local disk in one step, elsewhere copy then delete."""
         with _errors("move", self.path(target)):
@@ -115,6 +177,18 @@ class Storage:
                 return []
         prefix = self._fs._strip_protocol(self.root) + "/"  # noqa: SLF001 - fsspec's own normal form
         return sorted(str(path).removeprefix(prefix) for path in found)
+
+    def resources(self) -> list[str]:
+        """Return the resources that have a dataset here, sorted."""
+        self._fs.invalidate_cache()
+        with _errors("list", self.root):
+            try:
+                found = self._fs.ls(self.root, detail=False)
+            except FileNotFoundError:
+                return []
+        names = sorted(str(path).rstrip("/").rpartition("/")[2] for path in found)
+        candidates = (name for name in names if not name.startswith(("_", ".")) and "." not in name)
+        return [name for name in candidates if self._fs.exists(self.path(f"{name}/_manifest.json"))]
 
     def age(self, name: str, now: datetime) -> timedelta:
         """Return for how long a file has not been written; zero if the file system cannot tell, or it is gone."""

@@ -78,6 +78,8 @@ class LightspeedToParquetOperator(BaseOperator):
     :param detect_deletes: look for deleted records, and for archived ones that no window shows, and write tombstones to
         ``{path}/{resource}.tombstones``.
     :param detect_deletes_every: how long after the last time; default seven days.
+    :param keep_history: keep rows that are no longer current when small files are rewritten into larger ones; default they go
+        (docs/dataset.md, "Compaction").
     :param verify: hold what was read against the account before it is committed: the count, and every key missing in
         between, asked for once more. A record that was missed fails the task. Costs a unit for each 100 missing keys, and
         ten for the count; docs/verify.md.
@@ -129,6 +131,7 @@ class LightspeedToParquetOperator(BaseOperator):
         on_unavailable: str = "fail",
         detect_deletes: bool = False,
         detect_deletes_every: timedelta = timedelta(days=7),
+        keep_history: bool = False,
         verify: bool = False,
         skip_when_empty: bool = True,
         max_parallel_requests: int = 8,
@@ -154,6 +157,7 @@ class LightspeedToParquetOperator(BaseOperator):
         self.on_unavailable = on_unavailable
         self.detect_deletes = detect_deletes
         self.detect_deletes_every = detect_deletes_every
+        self.keep_history = keep_history
         self.verify = verify
         self.skip_when_empty = skip_when_empty
         self.max_parallel_requests = max_parallel_requests
@@ -275,6 +279,7 @@ class LightspeedToParquetOperator(BaseOperator):
             pause=pause,
             sweep_every=self.detect_deletes_every if self.detect_deletes else None,
             verified=self.verify,
+            keep_history=self.keep_history,
         )
         return Outcome(job, client.url(job.resource.path), Location.of(target, job.resource.name), summary)
 

@@ -32,7 +32,7 @@ def load_duckdb(connection: Any, tables: Tables, path: Any, *, keeps_history: bo
     """
     manifest = path if isinstance(path, Manifest) else read_manifest(path)
     _run(connection, create(tables, "duckdb", keeps_history=keeps_history))
-    known = {commit for (commit,) in connection.execute(loaded(tables, "duckdb")).fetchall()}
+    known = [commit for (commit,) in connection.execute(loaded(tables, "duckdb")).fetchall()]
     loads = new_loads(manifest, known)
     if not loads:
         return ()
@@ -98,7 +98,7 @@ def load_postgres(connection: Any, tables: Tables, path: Any, *, keeps_history: 
 def _load_postgres(cursor: Any, tables: Tables, manifest: Manifest, *, keeps_history: bool) -> tuple[Load, ...]:
     _run(cursor, create(tables, "postgres", keeps_history=keeps_history))
     cursor.execute(loaded(tables, "postgres"))
-    loads = new_loads(manifest, {commit for (commit,) in cursor.fetchall()})
+    loads = new_loads(manifest, [commit for (commit,) in cursor.fetchall()])
     if not loads:
         return ()
     _run(cursor, create_staging(tables, "postgres"))

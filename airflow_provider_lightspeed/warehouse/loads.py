@@ -8,6 +8,7 @@ from typing import Any
 
 from sqlglot import exp
 
+from airflow_provider_lightspeed.exceptions import StorageError
 from airflow_provider_lightspeed.warehouse.current import staging_rows
 from airflow_provider_lightspeed.warehouse.dialects import Dialect
 from airflow_provider_lightspeed.warehouse.dialects import dialect as dialect_named
@@ -44,12 +45,12 @@ def drop_staging(tables: Tables, dialect: str) -> Statements:
 
 
 def loaded(tables: Tables, dialect: str) -> str:
-    """Return the query of the commits of the resource that are loaded: one column with their IDs.
+    """Return the query of the newest commit of the resource that is loaded: one column with its ID; null if there is none.
 
     :raises InvalidArgument: an unknown dialect.
     """
     found = dialect_named(dialect)
-    query = exp.select(found.column("commit_id")).from_(found.table(tables.loads.name))
+    query = exp.select(exp.Max(this=found.column("commit_id"))).from_(found.table(tables.loads.name))
     return found.sql(query.where(exp.EQ(this=found.column("resource"), expression=_literal(tables.main.resource))))
 
 
@@ -71,15 +72,31 @@ def load(
     :param is_wrapped: begin and end with the statements of the transaction; False where the caller makes one.
     :returns: nothing if there are no commits.
     :raises InvalidArgument: an unknown dialect.
+    :raises StorageError: rows of all times are kept, and the log of the dataset does not reach back to the newest of them.
     """
     if not loads:
         return ()
     found = dialect_named(dialect)
-    statements = [noted(tables.loads, dialect, loads)]
+    statements = [*(_emptied(tables, found, keeps_history=keeps_history) if loads[0].is_start else ())]
+    statements.append(noted(tables.loads, dialect, loads))
     for spec in tables:
         source = (sources or {}).get(spec.relation, spec.staging)
         statements += [_append(spec, found, source)] if keeps_history else merge(spec, dialect, source=source)
     return (found.begin, *statements, found.commit) if is_wrapped else tuple(statements)
+
+
+def _emptied(tables: Tables, dialect: Dialect, *, keeps_history: bool) -> Statements:
+    """Return the statements that delete what is loaded: the log has forgotten the commits behind it."""
+    if keeps_history:
+        msg = (
+            f"path: {tables.main.resource} was loaded last too long ago: the log, which keeps a day, has forgotten commits that the "
+            "tables lack. Delete the rows of the tables and of _lightspeed_loads, and load again from the checkpoint"
+        )
+        raise StorageError(msg)
+    names = [spec.name for spec in tables]
+    deleted = [dialect.sql(exp.delete(dialect.table(name), where=exp.true())) for name in reversed(names)]
+    mine = exp.EQ(this=dialect.column("resource"), expression=_literal(tables.main.resource))
+    return (*deleted, dialect.sql(exp.delete(dialect.table(tables.loads.name), where=mine)))
 
 
 def noted(spec: TableSpec, dialect: str, loads: Iterable[Load]) -> str:

@@ -1,9 +1,9 @@
-"""Which files a warehouse has not loaded yet: explicit lists, commit by commit, from a dataset's manifest."""
+"""Which files a warehouse has not loaded yet: explicit lists, commit by commit, from a dataset's log and checkpoint."""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 from typing import Any, Final
 
@@ -12,15 +12,14 @@ from fsspec.implementations.local import LocalFileSystem
 
 from airflow_provider_lightspeed.arrow.tables import MAIN
 from airflow_provider_lightspeed.exceptions import StorageError
-from airflow_provider_lightspeed.extract.manifest import FORMAT, files_by_table, live_commits, seen_by
 from airflow_provider_lightspeed.extract.plan import FIRST_PERIOD
+from airflow_provider_lightspeed.lake.log import Log, oldest
+from airflow_provider_lightspeed.lake.records import Checkpoint, Commit, LiveFile
 from airflow_provider_lightspeed.lake.storage import Storage
 from airflow_provider_lightspeed.resources.base import Strategy
 from airflow_provider_lightspeed.resources.catalog import resource as resource_named
 
 _NAME: Final = "_manifest.json"
-
-Json = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +44,7 @@ class Load:
         replaces none.
     :param days: of a report: the first and the last day it was read for.
     :param files: by table; the resource's own one under the empty name.
+    :param is_start: what the tables hold goes first: it is of commits that the log has forgotten.
     """
 
     resource: str
@@ -58,19 +58,22 @@ class Load:
     rows: int
     days: tuple[date, date] | None
     files: Mapping[str, tuple[File, ...]]
+    is_start: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Manifest:
-    """A dataset's manifest.
+    """A dataset as a loader finds it.
 
     :param folder: the resource's folder as loaders write it: a local path, or a URL.
-    :param document: what ``_manifest.json`` holds.
+    :param checkpoint: the live state at the newest version.
+    :param commits: the newest commits, oldest first, none missing between; older ones have expired.
     :param fs: the fsspec file system that it lies on.
     """
 
     folder: str
-    document: Json
+    checkpoint: Checkpoint
+    commits: tuple[Commit, ...]
     fs: Any
 
     @property
@@ -86,11 +89,11 @@ class Manifest:
     @property
     def resource(self) -> str:
         """The resource's name."""
-        return str(self.document["resource"])
+        return self.checkpoint.resource
 
 
 def read_manifest(path: Any) -> Manifest:
-    """Read a dataset's manifest.
+    """Read a dataset: its checkpoint, and the commits of its log.
 
     :param path: the resource's folder, or the manifest itself: a local path, a URL that fsspec knows, or an Airflow
         ``ObjectStoragePath``.
@@ -101,28 +104,95 @@ def read_manifest(path: Any) -> Manifest:
         storage = Storage(path.fs, str(path.path).removesuffix(f"/{_NAME}"))
     else:
         storage = Storage.at(str(path).removesuffix(f"/{_NAME}"))
-    fs, root, content = storage.fs, storage.root, storage.read(_NAME)
-    if content is None:
+    fs, root = storage.fs, storage.root
+    above, _, resource = root.rpartition("/")
+    log = Log(Storage(fs, above), resource)
+    tip = log.read()
+    if not tip.state.version:
         msg = f"path: there is no {root}/{_NAME}; it is written by the first extract of the resource to that path"
         raise StorageError(msg, path=root)
-    document = orjson.loads(content)
-    if document.get("format") != FORMAT:
-        msg = f"path: {root}/{_NAME} is of format {document.get('format')!r}, this release reads {FORMAT}"
-        raise StorageError(msg, path=root)
-    return Manifest(root if isinstance(fs, LocalFileSystem) else fs.unstrip_protocol(root), document, fs)
+    commits = tuple(log.entries(oldest(log.listing().entries) - 1))
+    # A commit that came while they were read is for the next time.
+    known = tuple(commit for commit in commits if commit.version <= tip.state.version)
+    return Manifest(root if isinstance(fs, LocalFileSystem) else fs.unstrip_protocol(root), tip.state, known, fs)
 
 
-def new_loads(manifest: Manifest, loaded: Collection[str] = (), *, query: str | None = None) -> tuple[Load, ...]:
-    """Return the live commits that a warehouse has not loaded, oldest first.
+def new_loads(manifest: Manifest, loaded: Collection[str | None] = (), *, query: str | None = None) -> tuple[Load, ...]:
+    """Return what a warehouse has to load to hold all that counts, oldest first.
 
-    :param loaded: the commits it has loaded (:func:`.loads.loaded`).
-    :param query: take the commits of this query alone (``query`` of a file in the manifest); default all.
+    These are the commits behind the newest one that it has. One that is too far behind for the log, or has loaded another log,
+    starts from the checkpoint: its tables are emptied first (``is_start``).
+
+    :param loaded: IDs of commits that it has loaded (:func:`.loads.loaded`); the newest one decides.
+    :param query: take the rows of this query alone (``query`` of a file in the manifest); default all.
     """
-    live = live_commits(manifest.document["commits"])
-    return tuple(
-        _load(manifest, commit, live)
-        for commit in live
-        if commit["id"] not in loaded and query in (None, commit["query"])
+    newest = max((found for found in loaded if found), default=None)
+    behind = None if newest is None else _behind(manifest, newest)
+    if behind is None:
+        return _start(manifest, query, is_again=newest is not None)
+    return tuple(_load(manifest, commit) for commit in behind if query in (None, commit.query_id))
+
+
+def _behind(manifest: Manifest, newest: str) -> list[Commit] | None:
+    """Return the commits behind one; ``None`` if the log does not reach back to it."""
+    version = int(number) if (number := newest.partition("-")[0]).isdigit() else 0
+    behind = [commit for commit in manifest.commits if commit.version > version]
+    known = next((commit.id for commit in manifest.commits if commit.version == version), newest)
+    is_whole = not behind or behind[0].version == version + 1
+    return behind if known == newest and is_whole and version <= manifest.checkpoint.version and version else None
+
+
+def _start(manifest: Manifest, query: str | None, *, is_again: bool) -> tuple[Load, ...]:
+    """Return the live files, as loads of the commits that published them.
+
+    The last one has the ID of the newest commit, so that the next load goes on behind it.
+    """
+    found: dict[str, dict[str, list[LiveFile]]] = {}
+    for table, files in manifest.checkpoint.by_table():
+        for file in files:
+            if query in (None, file.query):
+                found.setdefault(file.commit, {}).setdefault(table, []).append(file)
+    loads = [_load_of(manifest, commit, found[commit]) for commit in sorted(found)]
+    last = manifest.commits[-1]
+    if not loads or loads[-1].commit < last.id:
+        empty = replace(_load(manifest, last), rows=0, files={}, whole=False, replaces_until=None, days=None)
+        loads.append(empty)
+    return tuple(replace(load, is_start=is_again) for load in loads)
+
+
+def _load_of(manifest: Manifest, commit: str, files: Mapping[str, Sequence[LiveFile]]) -> Load:
+    one = next(iter(files.values()))[0]
+    return Load(
+        resource=manifest.resource,
+        commit=commit,
+        account_id=one.account_id,
+        whole=one.is_full,
+        window_start=one.window_start,
+        window_end=one.window_end,
+        extracted_at=one.extracted_at,
+        replaces_until=None,
+        rows=sum(file.rows for file in files.get(MAIN, ())),
+        days=_days(manifest.resource, one.window_start, one.window_end),
+        files={table: _files(manifest, table, found) for table, found in files.items()},
+    )
+
+
+def _load(manifest: Manifest, commit: Commit) -> Load:
+    # What a compaction has rewritten is loaded already, and what was overtaken does not count.
+    counts = commit.kind != "compaction" and commit.overtaken_by is None
+    files = commit.files if counts else {}
+    return Load(
+        resource=manifest.resource,
+        commit=commit.id,
+        account_id=commit.account_id,
+        whole=counts and commit.kind == "full",
+        window_start=commit.window_start,
+        window_end=commit.window_end,
+        extracted_at=commit.extracted_at,
+        replaces_until=commit.replaces_until,
+        rows=commit.rows if counts else 0,
+        days=_days(manifest.resource, commit.window_start, commit.window_end) if counts else None,
+        files={table: _files(manifest, table, found) for table, found in files.items()},
     )
 
 
@@ -131,55 +201,9 @@ def files_of(loads: Iterable[Load], table: str = MAIN) -> tuple[File, ...]:
     return tuple(file for load in loads for file in load.files.get(table, ()))
 
 
-def _load(manifest: Manifest, commit: Json, live: Sequence[Json]) -> Load:
-    start, end = commit["window_start"], datetime.fromisoformat(commit["window_end"])
-    window_start = datetime.fromisoformat(start) if start else None
-    files = {
-        table: _files(f"{manifest.folder}.{table}" if table else manifest.folder, found)
-        for table, found in files_by_table(commit).items()
-    }
-    return Load(
-        resource=manifest.resource,
-        commit=commit["id"],
-        account_id=commit["account_id"],
-        whole=commit["whole"],
-        window_start=window_start,
-        window_end=end,
-        extracted_at=_extracted_at(commit),
-        replaces_until=replaces_until(commit, manifest.document["commits"], live),
-        rows=commit["rows"],
-        days=_days(manifest.resource, window_start, end),
-        files=files,
-    )
-
-
-def _extracted_at(commit: Json) -> datetime:
-    return datetime.fromisoformat(commit["extracted_at"] or commit["committed_at"])
-
-
-def replaces_until(commit: Json, commits: Iterable[Json], live: Iterable[Json]) -> datetime | None:
-    """Return the time up to which rows are replaced by a whole read: that of the newest commit that it had seen.
-
-    A read begins later than all that it has seen (:class:`..extract.history.ReadStart`). One that it has not seen may have
-    begun before that: then only what is older than that one is replaced.
-
-    :param commits: all of the dataset.
-    :param live: those that count.
-    """
-    if not commit["whole"]:
-        return None
-    mine = [each for each in commits if (each["account_id"], each["query"]) == (commit["account_id"], commit["query"])]
-    seen = set(seen_by(commit, mine))
-    until = max((_extracted_at(each) for each in mine if each["id"] in seen), default=None)
-    if until is None:
-        return None
-    # None of those that count was seen by a whole read that counts: it would have replaced them.
-    kept = [_extracted_at(each) for each in live if each in mine and each["id"] not in (commit["id"], *seen)]
-    return min([until, *(moment - timedelta(microseconds=1) for moment in kept)])
-
-
-def _files(folder: str, files: Iterable[Json]) -> tuple[File, ...]:
-    return tuple(File(f"{folder}/{file['path']}", file["rows"], file["bytes"]) for file in files)
+def _files(manifest: Manifest, table: str, files: Iterable[LiveFile]) -> tuple[File, ...]:
+    folder = f"{manifest.folder}.{table}" if table else manifest.folder
+    return tuple(File(f"{folder}/{file.path}", file.rows, file.bytes) for file in files)
 
 
 def _days(resource: str, start: datetime | None, end: datetime) -> tuple[date, date] | None:

@@ -59,6 +59,10 @@ class MortalStorage(Storage):
         self._step()
         super().write(name, content)
 
+    def create(self, name: str, content: bytes) -> bool:
+        self._step()
+        return super().create(name, content)
+
     def move(self, source: str, target: str) -> None:
         self._step()
         super().move(source, target)
@@ -249,8 +253,7 @@ def test_backfills_beside_the_daily_run_lose_nothing_though_many_are_killed(
     for key, moment in seen:
         newest[key] = max(moment, newest.get(key, moment))
     assert set(newest.items()) == truth
-    commits = orjson.loads((tmp_path / "Sale" / "_manifest.json").read_bytes())["commits"]
-    assert len({commit["owner"] for commit in commits}) == len(tried) + 1
+    assert len(list((tmp_path / "_runs" / "Sale").iterdir())) == len(tried) + 1
 
 
 def test_table_is_not_needed_to_read_the_main_one(shop: SimulatorProcess, job: Job, tmp_path: Path) -> None:

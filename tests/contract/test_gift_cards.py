@@ -17,6 +17,7 @@ from airflow_provider_lightspeed.extract.plan import Job, make_plan
 from airflow_provider_lightspeed.extract.run import extract
 from airflow_provider_lightspeed.extract.summary import Summary
 from airflow_provider_lightspeed.extract.window import RunFacts, Window
+from airflow_provider_lightspeed.lake.records import ReadState
 from airflow_provider_lightspeed.lake.storage import Storage
 from airflow_provider_lightspeed.simulator.testing import SimulatorProcess
 from tests.support.fakes import NOON, client_of
@@ -61,7 +62,7 @@ def test_b4_both_lists_are_one_dataset(till: SimulatorProcess, tmp_path: Path) -
     assert {row["giftCard"] for row in truth} == {True, False}
     read(till, tmp_path, "first")
     assert ids(tmp_path) == sorted(row["creditAccountID"] for row in truth)
-    plan = make_plan(Job.of("CreditAccount", mode="full"), Window(None, NOON), {})
+    plan = make_plan(Job.of("CreditAccount", mode="full"), Window(None, NOON), ReadState())
     assert count_records(client_of(till), plan) == len(truth)
 
 

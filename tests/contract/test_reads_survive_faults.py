@@ -106,9 +106,9 @@ def run(
 
 
 def published(folder: Path, name: str = "Sale") -> dict[str, bytes]:
-    """Return all that a reader of the dataset may see: manifest, commits, files."""
+    """Return all that a reader of the dataset may see: manifest, log, files."""
     home = folder / name
-    return {str(path): path.read_bytes() for path in (*home.glob("*"), *home.glob("_commits/*")) if path.is_file()}
+    return {str(path): path.read_bytes() for path in (*home.glob("*"), *home.glob("_log/*")) if path.is_file()}
 
 
 def assert_lines(rows: list[Record], simulator: SimulatorProcess) -> None:

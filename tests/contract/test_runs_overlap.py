@@ -103,7 +103,7 @@ def test_of_two_full_reads_at_once_the_later_state_stays(name: str, scene: Scene
     scene.read(name, "before")
     slow = scene.begin(name, "slow", mode="full", until=2)
     scene.later(minutes=1)
-    quick = scene.begin(name, "quick", mode="full", until="_commits/")
+    quick = scene.begin(name, "quick", mode="full", until="_log/")
     scene.touch(name, 1, archived=True)
     scene.finish(slow)
     scene.finish(quick)
@@ -126,7 +126,7 @@ def test_of_two_tries_at_once_the_one_that_began_later_counts(scene: Scene) -> N
 
 
 def test_publish_that_was_interrupted_is_in_the_manifest_after_the_next_one(scene: Scene) -> None:
-    """Killed after its commit document, or held up there while another run publishes: both count."""
+    """Killed after its log entry, or held up there while another run publishes: both count."""
     scene.read("Sale", "first")
     sold(scene)
     scene.later(hours=1)
@@ -197,7 +197,7 @@ def test_record_that_a_full_read_found_deleted_does_not_return_with_an_earlier_r
     scene.read("Customer", "first")
     scene.touch("Customer", 3, lastName="New")
     scene.later(hours=1)
-    slow = scene.begin("Customer", "slow", until="_commits/")
+    slow = scene.begin("Customer", "slow", until="_log/")
     scene.do("delete", resource="Customer", key=3)
     scene.later(hours=1)
     scene.read("Customer", "full", mode="full")
@@ -212,7 +212,7 @@ def test_record_that_a_sweep_found_deleted_does_not_return_with_an_earlier_read(
     scene.read("Customer", "first")
     scene.touch("Customer", 3, lastName="New")
     scene.later(hours=30)
-    slow = scene.begin("Customer", "slow", until="_commits/")
+    slow = scene.begin("Customer", "slow", until="_log/")
     scene.do("delete", resource="Customer", key=3)
     scene.later(hours=1)
     scene.read("Customer", "sweeping", sweep_every=timedelta(days=1))
@@ -225,7 +225,7 @@ def test_record_that_a_sweep_found_deleted_does_not_return_with_an_earlier_read(
 def test_payment_that_its_sale_was_read_without_does_not_return_with_an_earlier_read(scene: Scene) -> None:
     """A full read of all payments began before, and saw it."""
     scene.read("SalePayment", "first")
-    full = scene.begin("SalePayment", "full", mode="full", until="_commits/")
+    full = scene.begin("SalePayment", "full", mode="full", until="_log/")
     scene.do("unpay", payment=7)
     scene.later(hours=1)
     scene.read("SalePayment", "second")
@@ -254,7 +254,7 @@ def test_full_read_that_broke_off_takes_back_nothing_when_it_goes_on(scene: Scen
 def test_snapshot_that_broke_off_takes_back_nothing_when_it_goes_on(scene: Scene) -> None:
     """It is committed after a newer one."""
     scene.read("PaymentType", "first")
-    broken = scene.begin("PaymentType", "broken", until="_commits/", latency=9.0)
+    broken = scene.begin("PaymentType", "broken", until="_log/", latency=9.0)
     scene.kill(broken)
     scene.touch("PaymentType", 1, archived=True)
     scene.later(hours=1)
@@ -269,7 +269,7 @@ def test_payment_that_a_full_read_found_gone_does_not_return_with_an_earlier_rea
     scene.touch("Sale", 3, referenceNumber="new")
     payment = scene.first("SalePayment", saleID=3)
     scene.later(hours=1)
-    slow = scene.begin("SalePayment", "slow", until="_commits/")
+    slow = scene.begin("SalePayment", "slow", until="_log/")
     scene.do("unpay", payment=payment)
     scene.later(hours=1)
     scene.read("SalePayment", "full", mode="full")
@@ -319,7 +319,7 @@ def test_payment_that_is_gone_does_not_return_with_a_window_that_is_read_again(s
     scene.do("unpay", payment=payment)
     scene.later(hours=1)
     scene.read("SalePayment", "third")
-    full = scene.begin("SalePayment", "full", mode="full", until="_commits/")
+    full = scene.begin("SalePayment", "full", mode="full", until="_log/")
     scene.later(hours=1)
     scene.read("SalePayment", "second")
     assert payment not in scene.current("SalePayment")
@@ -337,7 +337,7 @@ def test_record_that_was_deleted_does_not_return_with_a_window_that_is_read_agai
     scene.do("delete", resource="Customer", key=3)
     scene.later(hours=30)
     scene.read("Customer", "sweeping", sweep_every=timedelta(days=1))
-    full = scene.begin("Customer", "full", mode="full", until="_commits/")
+    full = scene.begin("Customer", "full", mode="full", until="_log/")
     scene.later(hours=1)
     scene.read("Customer", "second")
     assert 3 not in scene.current("Customer")
@@ -375,7 +375,7 @@ def test_full_reads_in_pairs_leave_no_empty_dataset(step: float, scene: Scene) -
     """Neither of a pair has seen the other; the next pair has seen both."""
     for number in range(3):
         moment = int(scene.timeline.now) + 0.5
-        pair = [scene.begin("Item", f"{number} {name}", mode="full", until="_commits/", latency=0.0) for name in "ab"]
+        pair = [scene.begin("Item", f"{number} {name}", mode="full", until="_log/", latency=0.0) for name in "ab"]
         for run in pair:
             scene.timeline.now = moment + step
             scene.finish(run)

@@ -41,7 +41,7 @@ def run(simulator: SimulatorProcess, storage: Storage, attempt: str = "1") -> Su
 
 def rows(folder: str) -> int:
     manifest = read_manifest(f"{folder}/Sale")
-    return sum(pq.read_metadata(f"{manifest.folder}/{file['path']}").num_rows for file in manifest.document["files"])
+    return sum(pq.read_metadata(f"{manifest.folder}/{file.path}").num_rows for file in manifest.checkpoint.files)
 
 
 @pytest.mark.parametrize("name", ["~/lake", "{}/a[1]*?b", "{}/x/", "{}//x", "file://{}/x", "{}/y/../x", "relative/x"])

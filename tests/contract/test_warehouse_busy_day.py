@@ -11,6 +11,8 @@ from typing import Any
 import duckdb
 import pytest
 
+from airflow_provider_lightspeed.lake.records import Checkpoint
+from airflow_provider_lightspeed.lake.rules import fold
 from airflow_provider_lightspeed.lake.storage import Storage
 from airflow_provider_lightspeed.warehouse import loads
 from airflow_provider_lightspeed.warehouse.clients import load_duckdb
@@ -41,7 +43,7 @@ def test_merged_tables_and_views_hold_what_is_current(
 ) -> None:
     """Loaded after every few commits, or all at once; with runs that overlap, are killed, cleared, full reads and sweeps."""
     # What an earlier manifest named is there to be loaded at the end of the day.
-    monkeypatch.setattr("airflow_provider_lightspeed.extract.dataset.KEEP_SUPERSEDED", timedelta(days=30))
+    monkeypatch.setattr("airflow_provider_lightspeed.lake.dataset.KEEP", timedelta(days=30))
     # These texts are the same for each load.
     monkeypatch.setattr(loads, "merge", lru_cache(None)(merge))
     monkeypatch.setattr(loads, "ddl", lru_cache(None)(ddl))
@@ -55,16 +57,20 @@ def test_merged_tables_and_views_hold_what_is_current(
         manifest = read_manifest(f"{folder}/{name}")
         expected = {spec.name: expected_rows(manifest, tables, spec) for spec in (tables.main, *tables.children)}
         assert expected[tables.main.name]
-        for step in (1, 4, len(manifest.document["commits"])):
+        for step in (1, 4, len(manifest.commits)):
             assert merged(manifest, tables, step) == expected, (name, step)
         assert viewed(manifest, tables) == expected, name
 
 
 def seen_in_the_course_of(manifest: Manifest, step: int) -> Sequence[Manifest]:
     """Return the manifests that a reader finds after every so many commits, the last one included."""
-    commits = manifest.document["commits"]
-    ends = [*range(step, len(commits), step), len(commits)]
-    return [replace(manifest, document=manifest.document | {"commits": commits[:end]}) for end in ends]
+    ends = {*range(step, len(manifest.commits), step), len(manifest.commits)}
+    state, found = Checkpoint(resource=manifest.resource), []
+    for commit in manifest.commits:
+        state = fold(state, commit)
+        if commit.version in ends:
+            found.append(replace(manifest, checkpoint=state, commits=manifest.commits[: commit.version]))
+    return found
 
 
 def merged(manifest: Manifest, tables: Tables, step: int) -> dict[str, Rows]:

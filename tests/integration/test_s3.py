@@ -20,11 +20,11 @@ from moto.server import ThreadedMotoServer
 from airflow_provider_lightspeed.exceptions import InvalidArgument, ServerFault, StorageError, Unreachable
 from airflow_provider_lightspeed.extract import attempt as attempt_module
 from airflow_provider_lightspeed.extract import chain
-from airflow_provider_lightspeed.extract.dataset import STALE, Dataset
 from airflow_provider_lightspeed.extract.plan import Job
 from airflow_provider_lightspeed.extract.run import extract
 from airflow_provider_lightspeed.extract.summary import Summary
 from airflow_provider_lightspeed.extract.window import RunFacts
+from airflow_provider_lightspeed.lake.dataset import STALE, Dataset
 from airflow_provider_lightspeed.lake.storage import Storage
 from airflow_provider_lightspeed.links.location import Location
 from airflow_provider_lightspeed.simulator.testing import SimulatorProcess
@@ -181,8 +181,8 @@ def test_stale_staging_in_a_bucket_is_swept(bucket: s3fs.S3FileSystem) -> None:
     storage = Storage(bucket, "lake/stale")
     storage.write("_staging/Sale/dead/1/0.parquet", b"rows")
     now = datetime.now(UTC)
-    assert Dataset(storage, "Sale").sweep_stale(now) == 0
-    assert Dataset(storage, "Sale").sweep_stale(now + STALE + timedelta(minutes=1)) == 1
+    assert Dataset(storage, "Sale").remove_stale_staging(now) == 0
+    assert Dataset(storage, "Sale").remove_stale_staging(now + STALE + timedelta(minutes=1)) == 1
     assert storage.names("_staging") == []
 
 

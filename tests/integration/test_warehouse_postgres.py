@@ -95,15 +95,15 @@ def test_loads_what_is_new_in_one_transaction(warehouse: PostgresWarehouse, driv
     second = Read("b", 20, {"": [{"saleID": 1, "updateTime": at(12)}], "tombstones": [{"saleID": 2}]})
     connection = pytest.importorskip(driver).connect(warehouse.uri)
     folder = publish(fs, str(tmp_path), tables, [first])
-    assert [load.commit for load in load_postgres(connection, tables, folder)] == ["a"]
-    publish(fs, str(tmp_path), tables, [first, second])
+    assert [load.commit for load in load_postgres(connection, tables, folder)] == ["00000001-a-1"]
+    publish(fs, str(tmp_path), tables, [first, second], known=1)
     warehouse.run(["ALTER TABLE sale__salelines RENAME TO away"])
     warehouse.run(["CREATE VIEW sale__salelines AS SELECT 1 AS one"])
     with pytest.raises(connection.Error):
         load_postgres(connection, tables, folder)
     warehouse.run(["DROP VIEW sale__salelines", "ALTER TABLE away RENAME TO sale__salelines"])
     assert warehouse.rows("SELECT saleid FROM sale ORDER BY 1") == [(1,), (2,)]
-    assert [load.commit for load in load_postgres(connection, tables, folder)] == ["b"]
+    assert [load.commit for load in load_postgres(connection, tables, folder)] == ["00000002-b-1"]
     assert load_postgres(connection, tables, folder) == ()
     connection.close()
     assert warehouse.rows("SELECT saleid, updatetime FROM sale") == [(1, at(12))]

@@ -1,57 +1,76 @@
-"""Datasets made up for warehouses: Parquet files and a manifest, as extracts leave them."""
+"""Datasets made up for tests: drafts of commits, and whole lakes as extracts leave them."""
 
 from __future__ import annotations
 
 import io
-import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
 import pyarrow.parquet as pq
 
+from airflow_provider_lightspeed.arrow.parquet import FileStats
+from airflow_provider_lightspeed.lake.dataset import Dataset, Draft
+from airflow_provider_lightspeed.lake.records import Query
+from airflow_provider_lightspeed.lake.storage import Storage
 from airflow_provider_lightspeed.warehouse.tables import Tables
+from tests.support.fakes import NOON
 from tests.support.warehouses import Read
 
 
-def publish(fs: Any, folder: str, tables: Tables, reads: Sequence[Read]) -> str:
-    """Write the files of commits and a manifest of them; return the resource's folder.
+def draft_of(
+    run: str, attempt: str = "1", files: Mapping[str, Sequence[FileStats]] | None = None, **facts: Any
+) -> Draft:
+    """Return a draft of a commit of sales, read at noon unless told otherwise."""
+    known: dict[str, Any] = {
+        "query": Query(account="7", resource="Sale"),
+        "kind": "window",
+        "window_start": None,
+        "window_end": NOON,
+        "moves_watermark": True,
+        "schema": "schema",
+        "committed_at": NOON,
+        "extracted_at": NOON,
+    }
+    return Draft(run_id=run, attempt_number=attempt, files=files or {}, **known | facts)
+
+
+def publish(fs: Any, folder: str, tables: Tables, reads: Sequence[Read], known: int = 0) -> str:
+    """Commit reads one after the other; return the resource's folder.
 
     :param fs: an fsspec file system.
     :param folder: of the dataset, on it.
+    :param known: reads that were committed before.
     """
-    name = tables.main.resource
-    commits = [_commit(fs, f"{folder}/{name}", tables, number, read) for number, read in enumerate(reads, 1)]
-    fs.makedirs(f"{folder}/{name}", exist_ok=True)
-    fs.pipe(f"{folder}/{name}/_manifest.json", json.dumps({"format": 1, "resource": name, "commits": commits}).encode())
-    return f"{folder}/{name}"
+    dataset = Dataset(Storage(fs, folder), tables.main.resource)
+    for read in reads[known:]:
+        dataset.publish(_draft(fs, folder, dataset, tables, read))
+    return f"{folder}/{tables.main.resource}"
 
 
-def _commit(fs: Any, folder: str, tables: Tables, number: int, read: Read) -> dict[str, Any]:
+def _draft(fs: Any, folder: str, dataset: Dataset, tables: Tables, read: Read) -> Draft:
     found = read.load(tables.main.resource)
-    files: dict[str, list[dict[str, Any]]] = {}
-    for spec in tables:
+    files: dict[str, list[FileStats]] = {}
+    for number, spec in enumerate(tables):
         rows = read.table(spec)
-        if not rows.num_rows:
-            continue
-        out = io.BytesIO()
-        pq.write_table(rows, out)
-        path = f"{folder}.{spec.relation}" if spec.relation else folder
-        fs.makedirs(path, exist_ok=True)
-        fs.pipe(f"{path}/part-{read.name}.parquet", out.getvalue())
-        size = len(out.getvalue())
-        files[spec.relation] = [{"path": f"part-{read.name}.parquet", "rows": rows.num_rows, "bytes": size}]
-    return {
-        "id": read.name,
-        "sequence": number,
-        "account_id": read.account,
-        "query": "q",
-        "owner": read.name,
-        "window_start": found.window_start and found.window_start.isoformat(),
-        "window_end": found.window_end.isoformat(),
-        "whole": read.whole,
-        "extracted_at": found.extracted_at.isoformat(),
-        "committed_at": found.extracted_at.isoformat(),
-        "rows": found.rows,
-        "files": files.pop("", []),
-        "tables": {table: {"files": names} for table, names in files.items()},
-    }
+        if rows.num_rows:
+            out = io.BytesIO()
+            pq.write_table(rows, out)
+            path = f"{folder}/{dataset.staging(read.name, '1')}/{number}.parquet"
+            fs.makedirs(path.rpartition("/")[0], exist_ok=True)
+            fs.pipe(path, out.getvalue())
+            files[spec.relation] = [FileStats(path, rows.num_rows, len(out.getvalue()), 1, "schema")]
+    state = dataset.log.load()
+    newest: datetime | None = max((each.extracted_at for each in state.queries.values()), default=None)
+    return draft_of(
+        read.name,
+        files=files,
+        query=Query(account=read.account, resource=tables.main.resource),
+        kind="full" if read.whole else "window",
+        window_start=found.window_start,
+        window_end=found.window_end,
+        committed_at=found.extracted_at,
+        extracted_at=found.extracted_at,
+        base=state.version,
+        base_extracted_at=newest,
+    )

@@ -179,10 +179,10 @@ def test_killed_task_tried_again_leaves_one_complete_set(deployment: Deployment)
     assert api.wait_for_run("slow_extract", run_id, timeout=180) == "success"
     task = api.task_instances("slow_extract", run_id)[0]
     assert task["try_number"] == 2
-    query = [commit for commit in deployment.manifest("Sale")["commits"] if commit["attempt"] == "2"]
-    assert len(query) == 1
-    rows = sum(pq.read_metadata(deployment.lake / "Sale" / file["path"]).num_rows for file in query[0]["files"])
-    assert rows == query[0]["rows"] == len(simulator.truth("Sale"))
+    log = [json.loads(path.read_bytes()) for path in (deployment.lake / "Sale" / "_log").glob("*[0-9].json")]
+    (commit,) = [found for found in log if found["attempt_number"] == "2"]
+    rows = sum(pq.read_metadata(deployment.lake / "Sale" / file["path"]).num_rows for file in commit["files"][""])
+    assert rows == commit["rows"] == len(simulator.truth("Sale"))
     named = {file["path"] for file in deployment.manifest("Sale")["files"]}
     assert {path.name for path in deployment.lake.glob("Sale/*.parquet")} == named
     assert [path for path in (deployment.lake / "_staging").rglob("*") if path.is_file()] == []

@@ -8,13 +8,19 @@ from __future__ import annotations
 import itertools
 import json
 import sys
+from datetime import UTC, datetime
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import fsspec
+import msgspec
 import pytest
+
+from airflow_provider_lightspeed.lake.records import Checkpoint, Commit, LiveFile
+from airflow_provider_lightspeed.lake.rules import fold
+from tests.support.lake import draft_of
 
 sqlglot = pytest.importorskip("sqlglot", reason="the extra 'warehouse' is not installed")
 
@@ -64,19 +70,28 @@ class FakeHook:
     def get_records(self, sql: str) -> list[tuple[str]]:
         """Remember the query; the first commit is loaded."""
         type(self).ran.append(sql)
-        return [("1",)]
+        return [("00000001-run1-1",)]
 
 
-def commit(number: int, table: str = "") -> dict[str, Any]:
+def commit(number: int, table: str = "") -> Commit:
     """Return a commit with two files, of the resource's own table or another."""
-    at = f"2026-03-0{number}T00:00:00+00:00"
-    files = [{"path": f"part-{number}-{part}.parquet", "rows": 5, "bytes": 100 + part} for part in range(2)]
-    tables = {table: {"files": files}} if table else {}
-    return {
-        "id": str(number), "sequence": number, "account_id": "7", "query": "q", "owner": f"run{number}", "whole": False,
-        "window_start": None, "window_end": at, "extracted_at": at, "committed_at": at, "rows": 10,
-        "files": [] if table else files, "tables": tables,
-    }  # fmt: skip
+    at = datetime(2026, 3, number, tzinfo=UTC)
+    made = draft_of(f"run{number}", window_end=at, extracted_at=at, committed_at=at).at(number, "Sale")
+    files = tuple(
+        LiveFile(
+            path=f"part-{number}-{part}.parquet",
+            rows=5,
+            bytes=100 + part,
+            commit=made.id,
+            account_id="7",
+            query=made.query_id,
+            window_end=at,
+            version=number,
+            extracted_at=at,
+        )
+        for part in range(2)
+    )
+    return msgspec.structs.replace(made, rows=10, files={table: files})
 
 
 @pytest.fixture(params=PROVIDERS)
@@ -116,8 +131,11 @@ def planned(
     from airflow_provider_lightspeed.warehouse import manifest
 
     scheme = "gs" if name == "bigquery" else "s3"
-    document = {"format": 1, "resource": "Sale", "commits": [commit(1), commit(2), commit(3, "tombstones")]}
-    found = manifest.Manifest(f"{scheme}://bucket/lake/Sale", document, fsspec.filesystem("memory"))
+    commits = (commit(1), commit(2), commit(3, "tombstones"))
+    state = Checkpoint(resource="Sale")
+    for each in commits:
+        state = fold(state, each)
+    found = manifest.Manifest(f"{scheme}://bucket/lake/Sale", state, commits, fsspec.filesystem("memory"))
     monkeypatch.setattr(manifest, "read_manifest", lambda _: found)
     pushed: dict[str, Any] = {}
     instance = SimpleNamespace(xcom_push=lambda key, value: pushed.update({key: value}))
@@ -147,7 +165,7 @@ def test_plan_speaks_the_warehouses_dialect(name: str, hook: type[FakeHook], pla
     assert hook.ran[-1].startswith("SELECT")
     note = statements[1]
     assert "_lightspeed_loads" in note.lower()
-    assert ("'1'" in note, "'2'" in note, "'3'" in note) == (False, True, True)
+    assert tuple(f"'0000000{number}-run{number}-1'" in note for number in (1, 2, 3)) == (False, True, True)
 
 
 def test_files_are_copied_by_their_names(

@@ -95,4 +95,4 @@ def test_backfill_run_is_its_interval_and_leaves_the_watermark(
     assert result is not None
     assert datetime.fromisoformat(result["window_end"]) - datetime.fromisoformat(result["window_start"]) == timedelta(1)
     assert result["rows"] == sold(simulator, result["window_start"], result["window_end"])
-    assert '"watermarks": {}' in (tmp_path / "Sale" / "_manifest.json").read_text()
+    assert '"watermarks":{}' in (tmp_path / "Sale" / "_manifest.json").read_text()

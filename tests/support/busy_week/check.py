@@ -7,6 +7,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
+from airflow_provider_lightspeed.lake.log import Log
+from airflow_provider_lightspeed.lake.records import Commit
 from airflow_provider_lightspeed.lake.storage import Storage
 from airflow_provider_lightspeed.resources.catalog import resource
 from tests.support.busy_week.history import History
@@ -51,6 +53,7 @@ class Checker:
 
     def __init__(self, history: History, storage: Storage, labels: Mapping[str, str]) -> None:
         self._history = history
+        self._storage = storage
         self._labels = labels
         self._readings = {name: Reading(name, storage, history.place) for name in history.names}
         self._live: dict[str, _Sights] = defaultdict(_Sights)
@@ -67,8 +70,9 @@ class Checker:
 
     def holds(self, name: str, owner: str, attempt: str) -> bool:
         """Whether the manifest knows of a commit."""
-        commits = (self._readings[name].manifest() or {}).get("commits", [])
-        return any((commit["owner"], commit["attempt"]) == (owner, attempt) for commit in commits)
+        manifest = self._readings[name].manifest() or {}
+        notes = Log(self._storage, name).notes(owner)
+        return any(note.id.endswith(f"-{owner}-{attempt}") and note.version <= manifest["version"] for note in notes)
 
     def keys(self, name: str) -> set[int]:
         """Return the keys that were current at the last look."""
@@ -104,7 +108,8 @@ class Checker:
         self._watermarks[name] = max(watermark, before)
         for file, row, wrong in reading.take(manifest, moment):
             yield self._misfit(name, file, row, wrong)
-        reach = Reach.of(resource(name), self._watermarks[name], manifest)
+        commits = [commit for _, commit in reading.known.commits.values()]
+        reach = Reach.of(resource(name), self._watermarks[name], commits)
         yield from self._compare(name, reading.live(manifest), self._live[name], reach, moment)
         if is_thorough:
             yield from self._compare(name, reading.kept(), self._kept[name], reach, moment)
@@ -155,18 +160,21 @@ class Checker:
         files = {known.facts[number].file: known.facts[number] for number in known.of_key.get(key or 0, ())}
         begun = min((state.seen_from for state in self._history.states[name].get(key or 0, ())), default=0.0)
         for since, commit in known.commits.values():
-            fact = next((files[file["path"]] for file in commit["files"] if file["path"] in files), None)
+            fact = next((files[file.path] for file in commit.files.get("", ()) if file.path in files), None)
             is_near = violation.moment - NEAR <= since <= violation.moment
-            is_near |= commit["whole"] and begun <= since <= violation.moment
+            is_near |= commit.kind == "full" and begun <= since <= violation.moment
             if is_near or (fact is not None and since <= violation.moment):
                 holds = f"holds state {list(fact.places)}" if fact is not None else "does not hold it"
                 lines.append(f"  {time_of(since)[:19]}: {self._describe(commit)}: {holds}")
         return "\n".join(lines)
 
-    def _describe(self, commit: Json) -> str:
-        run = self._labels.get(commit["owner"], commit["owner"])
-        start, end = (commit["window_start"] or "the beginning")[:19], commit["window_end"][:19]
-        kind = f"whole, up to {end}" if commit["whole"] else "sweep" if commit["sweep"] else f"[{start}, {end})"
-        moves = "" if commit["watermark"] else ", moves no watermark"
-        begun = commit["extracted_at"][:23]
-        return f"commit {commit['sequence']} of {run} try {commit['attempt']}, begun {begun}, {kind}{moves}"
+    def _describe(self, commit: Commit) -> str:
+        run = self._labels.get(commit.run_id, commit.run_id)
+        start = commit.window_start.isoformat()[:19] if commit.window_start else "the beginning"
+        end = commit.window_end.isoformat()[:19]
+        kind = f"full, up to {end}" if commit.kind == "full" else f"[{start}, {end})"
+        kind = commit.kind if commit.kind in ("sweep", "compaction") else kind
+        moves = "" if commit.watermark else ", moves no watermark"
+        late = f", overtaken by {commit.overtaken_by}" if commit.overtaken_by else ""
+        begun = commit.extracted_at.isoformat()[:23]
+        return f"commit {commit.version} of {run} try {commit.attempt_number}, begun {begun} on {commit.base}, {kind}{moves}{late}"

@@ -9,17 +9,18 @@ from datetime import datetime
 from typing import Any, Final
 
 import duckdb
+import msgspec
 import orjson
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from airflow_provider_lightspeed.extract.manifest import live_commits
+from airflow_provider_lightspeed.lake.log import Log
+from airflow_provider_lightspeed.lake.records import Commit
 from airflow_provider_lightspeed.lake.storage import Storage
 from airflow_provider_lightspeed.resources.base import Resource, Strategy
 from airflow_provider_lightspeed.resources.catalog import resource
 from airflow_provider_lightspeed.warehouse.current import current as shipped
 from airflow_provider_lightspeed.warehouse.dialects import dialect
-from airflow_provider_lightspeed.warehouse.manifest import replaces_until
 from airflow_provider_lightspeed.warehouse.tables import TableSpec
 from tests.support.current import Tables, current
 
@@ -63,15 +64,15 @@ class Dataset:
     :param tables: by file, the columns that decide what is current, and the rows' numbers in ``facts``.
     :param others: the files of its other tables, by their names below the root.
     :param commits: by id, since when they are known.
-    :param loaded: of those that have counted at some look: up to when they replace rows.
+    :param version: the newest commit that is known.
     :param of_key: the rows of a key.
     """
 
     facts: list[Fact] = field(default_factory=list)
     tables: dict[str, pa.Table] = field(default_factory=dict)
     others: dict[str, pa.Table] = field(default_factory=dict)
-    commits: dict[str, tuple[float, Json]] = field(default_factory=dict)
-    loaded: dict[str, datetime | None] = field(default_factory=dict)
+    commits: dict[str, tuple[float, Commit]] = field(default_factory=dict)
+    version: int = 0
     of_key: dict[int, list[int]] = field(default_factory=lambda: defaultdict(list))
 
 
@@ -87,6 +88,7 @@ class Reading:
         self._resource = resource(name)
         self._storage = storage
         self._places = places
+        self._log = Log(storage, name)
         self._duckdb = duckdb.connect(config={"threads": 1})
         self._queries: dict[frozenset[str], str] = {}
 
@@ -98,17 +100,20 @@ class Reading:
     def take(self, manifest: Json, moment: float) -> Iterator[tuple[Json, Json | None, str]]:
         """Read what is new; yield files with a row that shows no state, or with something else that is wrong with them."""
         known = self.known
-        new = [commit for commit in manifest["commits"] if commit["id"] not in known.commits]
-        known.commits |= {commit["id"]: (moment, commit) for commit in new}
-        live = live_commits(manifest["commits"])
-        for commit in live:
-            if commit["id"] not in known.loaded:
-                known.loaded[commit["id"]] = replaces_until(commit, manifest["commits"], live)
+        new = self._new(manifest["version"])
+        known.commits |= {commit.id: (moment, commit) for commit in new}
         # Files that were replaced long ago are deleted; those of new commits are there, live or not.
-        self._others(new)
-        files = [*manifest["files"], *(file | {"commit": commit["id"]} for commit in new for file in commit["files"])]
+        self._others([_named(commit) for commit in new])
+        files = [*manifest["files"], *(file for commit in new for file in _named(commit)["files"])]
         for file in {file["path"]: file for file in files if file["path"] not in known.tables}.values():
             yield from self._load(file)
+
+    def _new(self, version: int) -> list[Commit]:
+        """Return the commits up to a version that were not known yet; those that have expired meanwhile are left out."""
+        known = self.known
+        found = [self._log.entry(each) for each in range(known.version + 1, version + 1)]
+        known.version = max(known.version, version)
+        return [commit for commit in found if commit is not None]
 
     def _load(self, file: Json) -> Iterator[tuple[Json, Json | None, str]]:
         try:
@@ -136,15 +141,15 @@ class Reading:
         numbers = pa.array(range(first, len(known.facts)), pa.int64())
         known.tables[file["path"]] = table.select(columns).append_column("_row", numbers)
 
-    def _hang_on(self, rows: list[Json], commit: Json) -> None:
+    def _hang_on(self, rows: list[Json], commit: Commit) -> None:
         """Put the rows of child tables into those that they hang on, as if they were nested."""
         through = self._resource.through
-        for table, found in commit.get("tables", {}).items():
-            if table == TOMBSTONES or "." in table or (through and table == through.resource):
+        for table, found in commit.files.items():
+            if table in ("", TOMBSTONES) or "." in table or (through and table == through.resource):
                 continue
             children = defaultdict[tuple[int, datetime], list[Json]](list)
-            for part in found["files"]:
-                for child in self._table(f"{self.name}.{table}/{part['path']}").to_pylist():
+            for part in found:
+                for child in self._table(f"{self.name}.{table}/{part.path}").to_pylist():
                     children[child["_root_key"], child["_extracted_at"]].append(child)
             for row in rows:
                 row[table] = children[row[self._resource.primary_key or ""], row["_extracted_at"]]
@@ -162,19 +167,25 @@ class Reading:
 
     def kept(self) -> list[int]:
         """Return those that are current in a warehouse that has loaded every commit while it counted, by the view that is shipped."""
-        commits = [commit for name, (_, commit) in self.known.commits.items() if name in self.known.loaded]
+        commits = [
+            commit
+            for _, commit in self.known.commits.values()
+            if commit.overtaken_by is None and commit.kind != "compaction"
+        ]
         loads = [
             {
                 "resource": self.name,
-                "account_id": commit["account_id"],
-                "whole": commit["whole"],
-                "extracted_at": datetime.fromisoformat(commit["extracted_at"]),
-                "replaces_until": self.known.loaded[commit["id"]],
+                "account_id": commit.account_id,
+                "whole": commit.kind == "full",
+                "extracted_at": commit.extracted_at,
+                "replaces_until": commit.replaces_until,
             }
             for commit in commits
         ]
-        others = self._others(commits) | {"loads": pa.Table.from_pylist(loads, schema=_LOADS)}
-        names = {file["path"] for commit in commits for file in commit["files"]}
+        others = self._others([_named(commit) for commit in commits]) | {
+            "loads": pa.Table.from_pylist(loads, schema=_LOADS)
+        }
+        names = {file.path for commit in commits for file in commit.files.get("", ())}
         rows = [table for name, table in self.known.tables.items() if name in names]
         return self._select(rows, others, self._shipped)
 
@@ -234,6 +245,12 @@ class Reading:
         for role in tables:
             self._duckdb.unregister(role)
         return numbers
+
+
+def _named(commit: Commit) -> Json:
+    """Return what a manifest says of a commit's files."""
+    files = {table: {"files": msgspec.to_builtins(found)} for table, found in commit.files.items()}
+    return files.pop("", {"files": []}) | {"tables": files}
 
 
 def _deciding(found: Resource) -> list[str]:

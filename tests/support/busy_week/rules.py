@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Final
 
+from airflow_provider_lightspeed.lake.records import Commit
 from airflow_provider_lightspeed.resources.base import Resource, Strategy
 from tests.support.busy_week.history import State
-from tests.support.busy_week.reading import Json
 
 NEVER: Final = float("-inf")
 
@@ -61,13 +61,13 @@ class Reach:
     swept: float
 
     @classmethod
-    def of(cls, found: Resource, watermark: str, manifest: Json) -> Reach:
-        """Return the reach that the manifest's commits give."""
-        moving = [commit for commit in manifest["commits"] if commit["watermark"]]
-        starts = [_epoch(commit["window_start"]) for commit in moving]
-        begun = [_epoch(commit["extracted_at"]) for commit in moving]
-        wholes = [_epoch(commit["extracted_at"]) for commit in manifest["commits"] if commit["whole"]]
-        sweeps = [_epoch(commit["extracted_at"]) for commit in manifest["commits"] if commit["sweep"]]
+    def of(cls, found: Resource, watermark: str, commits: Sequence[Commit]) -> Reach:
+        """Return the reach that commits give."""
+        moving = [commit for commit in commits if commit.watermark]
+        starts = [commit.window_start.timestamp() if commit.window_start else 0.0 for commit in moving]
+        begun = [commit.extracted_at.timestamp() for commit in moving]
+        wholes = [commit.extracted_at.timestamp() for commit in commits if commit.kind == "full"]
+        sweeps = [commit.extracted_at.timestamp() for commit in commits if commit.kind == "sweep"]
         return cls(
             found.strategy,
             until=float(int(_epoch(watermark))),

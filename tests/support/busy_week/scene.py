@@ -161,7 +161,15 @@ class _HeldStorage(WornStorage):
 
     def write(self, name: str, content: bytes) -> None:
         """Write, once it may."""
+        self._stand_still(name)
+        super().write(name, content)
+
+    def create(self, name: str, content: bytes) -> bool:
+        """Create, once it may."""
+        self._stand_still(name)
+        return super().create(name, content)
+
+    def _stand_still(self, name: str) -> None:
         if self._until is not None and self._until in name:
             self._until = None
             self._hold()
-        super().write(name, content)

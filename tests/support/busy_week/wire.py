@@ -221,6 +221,11 @@ class WornStorage(Storage):
         self._step()
         super().write(name, content)
 
+    def create(self, name: str, content: bytes) -> bool:
+        """Take a step, then create."""
+        self._step()
+        return super().create(name, content)
+
     def move(self, source: str, target: str) -> None:
         """Take a step, then move."""
         self._step()

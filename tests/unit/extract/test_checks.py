@@ -11,6 +11,7 @@ from airflow_provider_lightspeed.exceptions import ProtocolViolation
 from airflow_provider_lightspeed.extract.checks import check_filters, check_window, children
 from airflow_provider_lightspeed.extract.plan import Job, Plan, make_plan
 from airflow_provider_lightspeed.extract.window import Window
+from airflow_provider_lightspeed.lake.records import ReadState
 from airflow_provider_lightspeed.resources.catalog import resource
 from tests.support.fakes import NOON
 
@@ -68,7 +69,7 @@ def test_archived_is_a_filter_too(archived_as: str, wrong: str) -> None:
 @pytest.mark.parametrize("value", ["2026-03-10T12:00:00+00:00", "2026-03-09T11:59:59+00:00", "", None, "soon"])
 def test_row_outside_the_window_is_an_error(value: str | None) -> None:
     """Also one without a time; either spelling of the field counts."""
-    modified = make_plan(Job.of("Sale"), WINDOW, {})
+    modified = make_plan(Job.of("Sale"), WINDOW, ReadState())
     check_window(modified, WINDOW, [{"saleID": "1", "updatetime": "2026-03-10T11:59:59+00:00"}])
     with pytest.raises(ProtocolViolation, match="Sale: asked for updateTime in"):
         check_window(modified, WINDOW, [{"saleID": "1", "updatetime": value}])
@@ -86,7 +87,7 @@ def test_row_outside_the_window_is_an_error(value: str | None) -> None:
 )
 def test_children_are_one_many_or_none(container: Any, count: int) -> None:
     """As relations come on the wire; anything else is refused."""
-    through = make_plan(Job.of("SalePayment"), WINDOW, {})
+    through = make_plan(Job.of("SalePayment"), WINDOW, ReadState())
     assert len(children(through, [{"saleID": "1", "SalePayments": container}])) == count
     with pytest.raises(ProtocolViolation, match="holds str where records belong"):
         children(through, [{"SalePayments": {"SalePayment": "x"}}])

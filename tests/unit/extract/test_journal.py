@@ -18,12 +18,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from airflow_provider_lightspeed.exceptions import StorageError
-from airflow_provider_lightspeed.extract.commit import Commit
-from airflow_provider_lightspeed.extract.dataset import Dataset
 from airflow_provider_lightspeed.extract.journal import KEEP, Head, Journal, Segment
 from airflow_provider_lightspeed.extract.window import Window
+from airflow_provider_lightspeed.lake.dataset import Dataset
 from airflow_provider_lightspeed.lake.storage import Storage
 from tests.support.fakes import NOON
+from tests.support.lake import draft_of
 
 WINDOW = Window(None, NOON, moves_watermark=True, origin="test")
 HEAD = Head("7", "query", "schema", "incremental None None", WINDOW, NOON)
@@ -226,7 +226,7 @@ def test_commit_deletes_the_journal(storage: Storage) -> None:
     for each in (journal, other):
         each.begin(HEAD)
         each.store(batch_of([1]), Segment("", 0, 1, 0))
-    dataset.publish(Commit("7", "query", "run", "1", WINDOW, False, {"": ()}, "schema", NOON, {}))
+    dataset.publish(draft_of("run"))
     assert loaded(storage, journal) is None
     assert storage.names(journal.folder) == []
     assert len(storage.names(other.folder)) == 2

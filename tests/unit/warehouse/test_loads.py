@@ -107,7 +107,7 @@ def test_commits_are_noted_with_their_rows() -> None:
     *statements, commit = load(tables, "duckdb", [read.load("Sale")])
     warehouse.run(statements)
     warehouse.run(["ROLLBACK"])
-    assert (warehouse.rows("FROM Sale"), warehouse.rows(loaded(tables, "duckdb"))) == ([], [])
+    assert (warehouse.rows("FROM Sale"), warehouse.rows(loaded(tables, "duckdb"))) == ([], [(None,)])
     warehouse.run([*statements, commit])
     assert len(warehouse.rows("FROM Sale")) == 1
     assert warehouse.rows(loaded(tables, "duckdb")) == [("a",)]
