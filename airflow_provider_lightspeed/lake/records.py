@@ -322,5 +322,6 @@ def decode(content: bytes, kind: type[Record], path: str) -> Record:
 
 
 def utc(moment: datetime) -> datetime:
-    """Return a moment in UTC, so that texts sort as the moments do."""
-    return moment.astimezone(UTC)
+    """Return a moment in UTC, so that texts sort as the moments do; a plain one, whatever class it is of."""
+    plain = moment.astimezone(UTC)
+    return datetime.combine(plain.date(), plain.time(), UTC)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 
@@ -239,3 +239,16 @@ def test_what_nobody_takes_up_is_deleted_after_a_week(lake: Lake) -> None:
     os.utime(old.path, (week_ago, week_ago))
     assert lake.dataset.remove_stale_staging(now) == 1
     assert (Path(old.path).exists(), Path(new.path).exists()) == (False, True)
+
+
+def test_moment_of_any_class_is_stored_in_utc(lake: Lake) -> None:
+    """Airflow hands over pendulum's, which the encoder does not know."""
+
+    class Moment(datetime):
+        """A class of its own."""
+
+    end = Moment(2026, 3, 1, 12, tzinfo=timezone(timedelta(hours=2)))
+    commit = lake.commit("a", window_start=end, window_end=end)
+    assert type(commit.window_end) is datetime
+    assert commit.window_end == end
+    assert lake.history().watermark == end
