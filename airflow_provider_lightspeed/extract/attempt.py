@@ -131,9 +131,10 @@ class Attempt:
             through=plan.resource.name if plan.child else None,
             key=plan.resource.primary_key,
         )
-        now, tables = client.server_now(), output.schemas
-        dataset.remove_stale_staging(now, tables=tables)
-        dataset.remove_orphan_files(task.run_id, now, tables=tables, keep=journal.folder if is_begun else None)
+        now, tables, state = client.server_now(), output.schemas, history.checkpoint
+        keep = journal.folder if is_begun else None
+        dataset.remove_stale_staging(now, tables=tables, state=state)
+        dataset.remove_orphan_files(task.run_id, now, tables=tables, keep=keep, state=state)
         log.info(
             "%s: window [%s, %s), %s%s", job.resource.name, window.start, window.end, window.origin or job.mode,
             f"; {sum(found.rows for found in segments)} rows are stored already" if segments else "",

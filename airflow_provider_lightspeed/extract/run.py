@@ -182,7 +182,7 @@ def _read(task: Task, meter: Meter, most_chains: int, pause: PausePolicy | None,
 def _compact(task: Task) -> None:
     """Rewrite small files if there are many. The extract is committed: a failure is said, and left to the next run."""
     try:
-        done = compact(task.storage, task.dataset, task.client.server_now())
+        done = compact(task.storage, task.dataset, task.client.server_now(), state=task.dataset.log.settled)
     except (LightspeedError, ArrowException, LookupError) as error:
         log.warning("%s: small files could not be compacted: %s", task.job.resource.name, error)
         return

@@ -77,16 +77,23 @@ class _Group:
 
 
 def compact(
-    storage: Storage, dataset: Dataset, now: datetime, *, everything: bool = False, keep_history: bool | None = None
+    storage: Storage,
+    dataset: Dataset,
+    now: datetime,
+    *,
+    state: Checkpoint | None = None,
+    everything: bool = False,
+    keep_history: bool | None = None,
 ) -> list[Compacted]:
     """Rewrite what is worth it; return what was done.
 
     :param now: the server's time.
+    :param state: the live state, if it has been read.
     :param everything: all live files, however large; by default only if there are many, and small ones.
     :param keep_history: keep rows that are no longer current; default what the newest extract says.
     :raises StorageError: the storage fails; the dataset is as it was.
     """
-    state = dataset.log.load()
+    state = state or dataset.log.load()
     found = (
         _Compaction(storage, dataset, now, state, query, keep_history).run(everything=everything)
         for query in state.queries.values()
@@ -215,7 +222,8 @@ class _Compaction:
     # -- committing --------------------------------------------------------------------------------------------------
 
     def _commit(self, inputs: FilesByTable, written: Mapping[str, Sequence[FileStats]]) -> Commit | None:
-        expires = self._dataset.log.expirable(self._now, KEEP)
+        tip = self._dataset.log.read()
+        expires = self._dataset.log.expirable(tip, self._now, KEEP)
 
         def make(tip: Tip) -> Commit | None:
             if not rules.is_compactable(tip.state, inputs):
@@ -244,7 +252,7 @@ class _Compaction:
             rows = sum(file.rows for file in written.get(MAIN, ()))
             return msgspec.structs.replace(commit, files=output, rows=rows)
 
-        return self._dataset.log.append(self._dataset.log.read(), make)
+        return self._dataset.log.append(tip, make)
 
 
 def select(groups: Sequence[_Group]) -> list[_Group]:

@@ -28,6 +28,7 @@ from airflow_provider_lightspeed.exceptions import StorageError
 from airflow_provider_lightspeed.lake import rules
 from airflow_provider_lightspeed.lake.log import KEEP, Log, Tip
 from airflow_provider_lightspeed.lake.records import (
+    Checkpoint,
     Commit,
     FilesByTable,
     Kind,
@@ -145,7 +146,7 @@ class Dataset:
         """Move the staged files to their place, append the commit, write the checkpoint; return the commit."""
         published = self._move(draft)
         tip = self.log.read()
-        expires = self.log.expirable(draft.committed_at, KEEP)
+        expires = self.log.expirable(tip, draft.committed_at, KEEP)
 
         def make(tip: Tip) -> Commit:
             self._check_published(published)
@@ -216,23 +217,30 @@ class Dataset:
         tables: Iterable[str] = (MAIN,),
         keep: str | None = None,
         least_age: timedelta = UNNAMED,
+        state: Checkpoint | None = None,
     ) -> int:
         """Delete what dead tries of this run left: staged files and published ones that no commit names.
 
         :param least_age: of published files; a try that was thought dead may be about to name what it has just published.
         :param keep: a folder below the run's staging to leave alone.
+        :param state: the live state, if it has been read.
         """
         left = self._storage.names(f"_staging/{self._resource}/{run_id}")
         left = [name for name in left if keep is None or not name.startswith(f"{keep}/")]
-        left += self._unnamed(tables, now, least_age, f"part-{run_id}-")
+        left += self._unnamed(tables, now, least_age, f"part-{run_id}-", state)
         for name in left:
             self._storage.remove(name)
         if keep is None:
             self._storage.remove_folder(f"_staging/{self._resource}/{run_id}")
         return len(left)
 
-    def remove_stale_staging(self, now: datetime, *, tables: Iterable[str] = (MAIN,)) -> int:
-        """Delete what runs left that were never tried again, whosever they are."""
+    def remove_stale_staging(
+        self, now: datetime, *, tables: Iterable[str] = (MAIN,), state: Checkpoint | None = None
+    ) -> int:
+        """Delete what runs left that were never tried again, whosever they are.
+
+        :param state: the live state, if it has been read.
+        """
         folder = f"_staging/{self._resource}"
         runs: dict[str, list[str]] = {}
         for name in self._storage.names(folder):
@@ -240,14 +248,16 @@ class Dataset:
         # One fresh file says that its run is alive: no need to ask for the age of all its others.
         dead = [found for found in runs.values() if all(self._storage.age(name, now) > STALE for name in found)]
         names = [name for found in dead for name in found]
-        names += self._unnamed(tables, now, STALE, "part-")
+        names += self._unnamed(tables, now, STALE, "part-", state)
         for name in names:
             self._storage.remove(name)
         return len(names)
 
-    def _unnamed(self, tables: Iterable[str], now: datetime, least_age: timedelta, start: str) -> list[str]:
+    def _unnamed(
+        self, tables: Iterable[str], now: datetime, least_age: timedelta, start: str, state: Checkpoint | None
+    ) -> list[str]:
         """Return the published files of some tables that no commit names, and that are so old."""
-        live = {(table, file.path) for table, files in self.log.load().by_table() for file in files}
+        live = {(table, file.path) for table, files in (state or self.log.load()).by_table() for file in files}
         found = []
         for table in tables:
             folder = self.folder(table)

@@ -51,7 +51,7 @@ class Listing:
     :param checkpoint: the newest one with a checkpoint; 0: there is none.
     """
 
-    entries: frozenset[int]
+    entries: frozenset[int] = frozenset()
     checkpoint: int = 0
     checkpoints: tuple[int, ...] = ()
 
@@ -61,14 +61,16 @@ class Tip:
     """The log's end.
 
     :param new: the entries that no checkpoint holds yet.
+    :param listing: what the log's folder held when it was read.
     """
 
     state: Checkpoint
     new: tuple[Commit, ...] = ()
+    listing: Listing = Listing()
 
     def after(self, commit: Commit) -> Tip:
         """Return the end behind the next commit."""
-        return Tip(rules.fold(self.state, commit), (*self.new, commit))
+        return Tip(rules.fold(self.state, commit), (*self.new, commit), self.listing)
 
 
 class Log:
@@ -77,6 +79,8 @@ class Log:
     def __init__(self, storage: Storage, resource: str) -> None:
         self._storage = storage
         self._resource = resource
+        #: The state behind the newest commit that was appended by this object.
+        self.settled: Checkpoint | None = None
 
     @property
     def manifest_path(self) -> str:
@@ -113,7 +117,7 @@ class Log:
             for commit in new:
                 state = rules.fold(state, commit)
             if max(listing.entries, default=0) <= state.version:
-                return Tip(state, new)
+                return Tip(state, new, listing)
         name = self._storage.path(self._entry_name(state.version + 1))
         msg = f"path: {name!r} is missing, and later commits are there: the log is damaged. Extract into a new path"
         raise StorageError(msg, path=name)
@@ -202,22 +206,22 @@ class Log:
                 self._storage.remove(self._entry_name(commit.version))
                 tip = self.read()
                 continue
-            state = self.settle(tip.after(commit))
-            self._delete_expired(state)
+            self.settled, listing = self.settle(tip.after(commit))
+            self._delete_expired(self.settled, listing)
             return commit
         path = self._storage.path(self._resource)
         msg = f"path: {path!r} is written to by others all the time; nothing was committed"
         raise StorageError(msg, path=path)
 
-    def settle(self, tip: Tip) -> Checkpoint:
-        """Bring the checkpoint to the log's end; return the state there."""
+    def settle(self, tip: Tip) -> tuple[Checkpoint, Listing]:
+        """Bring the checkpoint to the log's end; return the state there, and what the log's folder holds."""
         while True:
             for commit in self.entries(tip.state.version):
                 tip = tip.after(commit)
             self._write(tip)
             listing = self.listing()
             if max(listing.entries, default=0) <= tip.state.version and listing.checkpoint <= tip.state.version:
-                return tip.state
+                return tip.state, listing
             tip = self.read()
 
     def _note(self, commit: Commit) -> None:
@@ -249,13 +253,13 @@ class Log:
 
     # -- expiry ------------------------------------------------------------------------------------------------------
 
-    def expirable(self, now: datetime, keep: timedelta = KEEP) -> int:
+    def expirable(self, tip: Tip, now: datetime, keep: timedelta = KEEP) -> int:
         """Return the newest version whose entry, and all before it, are so old; 0: there is none.
 
         A clock that is wrong says so early or late. Then a reader may lack a file, and a loader begins anew from the
         checkpoint; no commit is lost.
         """
-        entries = self.listing().entries
+        entries = tip.listing.entries
         version = oldest(entries)
         newest = 0
         while version in entries and (commit := self.entry(version)) is not None:
@@ -264,9 +268,8 @@ class Log:
             newest, version = version, version + 1
         return newest
 
-    def _delete_expired(self, state: Checkpoint) -> None:
+    def _delete_expired(self, state: Checkpoint, listing: Listing) -> None:
         """Delete the entries that a commit has called expired, and the files that they superseded."""
-        listing = self.listing()
         first = oldest(listing.entries)
         if not first or first > state.expired:
             return

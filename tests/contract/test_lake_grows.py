@@ -6,7 +6,7 @@ import multiprocessing
 import os
 import random
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -195,10 +195,12 @@ class MortalStorage(Storage):
         super().remove(name)
 
 
-def die_after(steps: int, storage: MortalStorage, now: datetime) -> bool:
+def die_after(steps: int, make: Callable[[int], MortalStorage], now: datetime) -> bool:
     """Commit, expire what is old, and compact, in a process of its own; return whether it lived to the end."""
 
     def body() -> None:
+        # Anew: the connections of a file system do not outlive a fork.
+        storage = make(steps)
         storage.left = steps
         writer = Writer(storage)
         writer.commit("mortal", {5: now}, now)
@@ -212,16 +214,16 @@ def die_after(steps: int, storage: MortalStorage, now: datetime) -> bool:
     return process.exitcode == 0
 
 
-def crashes(make: Any, later: timedelta) -> Iterator[int]:
+def crashes(make: Callable[[int], MortalStorage], later: timedelta) -> Iterator[int]:
     """Kill a commit and a compaction before each of their steps; the dataset holds all before, and all after the next commit."""
     lived, steps = False, 0
     while not lived:
-        storage: MortalStorage = make(steps)
+        storage = make(steps)
         writer = Writer(storage)
         for number in range(4):
             writer.commit(f"run {number}", {number: NOON}, NOON + timedelta(minutes=number))
         now = NOON + later
-        lived = die_after(steps, storage, now)
+        lived = die_after(steps, make, now)
         state = writer.dataset.log.load()
         assert state.version in (4, 5, 6)
         assert len(shown(storage)) == min(state.version, 5), steps
@@ -246,7 +248,7 @@ def test_kill_between_any_two_steps_heals_with_the_next_commit(later: timedelta,
 
     def make(steps: int) -> MortalStorage:
         folder = tmp_path / str(steps)
-        folder.mkdir()
+        folder.mkdir(exist_ok=True)
         return MortalStorage(Storage.at(str(folder)).fs, str(folder))
 
     assert max(crashes(make, later)) > 6

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
@@ -24,13 +25,16 @@ from airflow_provider_lightspeed.extract.plan import Job
 from airflow_provider_lightspeed.extract.run import extract
 from airflow_provider_lightspeed.extract.summary import Summary
 from airflow_provider_lightspeed.extract.window import RunFacts
+from airflow_provider_lightspeed.lake import locks
+from airflow_provider_lightspeed.lake import storage as storage_module
 from airflow_provider_lightspeed.lake.dataset import STALE, Dataset
 from airflow_provider_lightspeed.lake.storage import Storage
 from airflow_provider_lightspeed.links.location import Location
 from airflow_provider_lightspeed.simulator.testing import SimulatorProcess
 from tests.contract.test_commit_protocol import run as run_and_die
 from tests.contract.test_commit_protocol import view
-from tests.support.fakes import client_of
+from tests.contract.test_lake_grows import MortalStorage, Writer, crashes, shown
+from tests.support.fakes import NOON, client_of
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # the S3 server's own dependencies warn
 
@@ -212,6 +216,52 @@ def test_crash_before_any_step_heals_with_the_next_try(bucket: s3fs.S3FileSystem
         assert view(folder, options) == after, steps
         steps += 6
     assert steps > 12
+
+
+@pytest.mark.parametrize("is_conditional", [True, False], ids=["with conditional writes", "without them"])
+def test_kill_between_any_two_steps_of_a_commit_heals_with_the_next_one(
+    bucket: s3fs.S3FileSystem, is_conditional: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where the store ignores the condition, and writers take turns by a lock file."""
+    if not is_conditional:
+        monkeypatch.setattr(storage_module, "put_if_absent", careless)
+    monkeypatch.setattr(locks, "SETTLE", 0.01)
+    monkeypatch.setattr(locks, "STALE", 0.5)
+    monkeypatch.setattr(storage_module, "_EXCLUSIVE", {})
+
+    def make(steps: int) -> MortalStorage:
+        fs = s3fs.S3FileSystem(**bucket.storage_options, skip_instance_cache=True)
+        return MortalStorage(fs, f"lake/kill-{is_conditional}-{steps}")
+
+    assert max(crashes(make, timedelta(days=3))) > 6
+
+
+def careless(fs: Any, path: str, content: bytes) -> bool:
+    """Write, as a store does that knows no conditional requests."""
+    fs.pipe_file(path, content)
+    return True
+
+
+@pytest.mark.parametrize("is_conditional", [True, False], ids=["with conditional writes", "without them"])
+def test_of_writers_at_the_same_time_each_takes_a_version(
+    bucket: s3fs.S3FileSystem, is_conditional: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """None overwrites another's entry."""
+    if not is_conditional:
+        monkeypatch.setattr(storage_module, "put_if_absent", careless)
+    monkeypatch.setattr(storage_module, "_EXCLUSIVE", {})
+    folder = f"lake/writers-{is_conditional}"
+
+    def work(number: int) -> None:
+        Writer(Storage(bucket, folder)).commit(f"run {number}", {number: NOON}, NOON)
+
+    threads = [threading.Thread(target=work, args=(number,)) for number in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert Dataset(Storage(bucket, folder), "Sale").log.load().version == 6
+    assert set(shown(Storage(bucket, folder))) == set(range(6))
 
 
 def _now(simulator: SimulatorProcess) -> str:
