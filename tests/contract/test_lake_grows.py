@@ -214,7 +214,7 @@ def die_after(steps: int, make: Callable[[int], MortalStorage], now: datetime) -
     return process.exitcode == 0
 
 
-def crashes(make: Callable[[int], MortalStorage], later: timedelta) -> Iterator[int]:
+def crashes(make: Callable[[int], MortalStorage], later: timedelta, stride: int = 1) -> Iterator[int]:
     """Kill a commit and a compaction before each of their steps; the dataset holds all before, and all after the next commit."""
     lived, steps = False, 0
     while not lived:
@@ -229,7 +229,7 @@ def crashes(make: Callable[[int], MortalStorage], later: timedelta) -> Iterator[
         assert len(shown(storage)) == min(state.version, 5), steps
         writer.commit("mortal", {5: now}, now, attempt="2")
         assert set(shown(storage)) == {0, 1, 2, 3, 5}, steps
-        steps += 1
+        steps += stride
         yield steps
 
 
