@@ -10,7 +10,8 @@ from __future__ import annotations
 import dataclasses
 import json
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
@@ -20,7 +21,7 @@ from airflow_provider_lightspeed.auth.codec import dump_token, load_token
 from airflow_provider_lightspeed.auth.flow import query_of
 from airflow_provider_lightspeed.auth.token import Token
 from airflow_provider_lightspeed.compat import new_session
-from airflow_provider_lightspeed.exceptions import InvalidArgument
+from airflow_provider_lightspeed.exceptions import InvalidArgument, LightspeedRetriableError
 from airflow_provider_lightspeed.redact import Secret, sealed
 from airflow_provider_lightspeed.tokens.home import team_of
 from airflow_provider_lightspeed.tokens.signer import Signer
@@ -32,6 +33,8 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 LIFE: Final = timedelta(minutes=10)
+#: A consent dated further ahead than its life and this was begun before the clock was set back. It is over.
+_AHEAD: Final = timedelta(minutes=1)
 #: Consents that one user may have under way; beyond it, the oldest are dropped.
 MOST_PER_USER: Final = 20
 #: With the word that makes Airflow hide a variable's value from those who may see variables.
@@ -62,6 +65,10 @@ class Attempt:
     token: Token | None = None
     ahead: float = 0.0
 
+    def is_over(self, now: datetime) -> bool:
+        """Tell whether it is too late for it. A pair that waits outlives a clock that is set back: nobody else has it."""
+        return self.expires_at <= now or (self.token is None and self.expires_at - now > LIFE + _AHEAD)
+
 
 @sealed
 def keep(state: Secret, attempt: Attempt) -> None:
@@ -70,8 +77,7 @@ def keep(state: Secret, attempt: Attempt) -> None:
     from airflow.models.variable import Variable
     from sqlalchemy import insert
 
-    session = new_session()
-    try:
+    with _session() as session:
         fernet, table, content = get_fernet(), Variable.__table__, json.dumps(_dump(attempt))
         signed = json.dumps({"consent": content, "signature": _SIGNER.sign(_key(state), content)})
         values = {
@@ -84,8 +90,6 @@ def keep(state: Secret, attempt: Attempt) -> None:
             values["team_name"] = team_of(attempt.conn_id)
         session.execute(insert(table).values(values))
         session.commit()
-    finally:
-        session.close()
     _sweep(attempt.user)
 
 
@@ -99,10 +103,9 @@ def take(state: Secret, user: str) -> Attempt:
     from airflow.models.variable import Variable
     from sqlalchemy import delete
 
-    session = new_session()
-    try:
+    with _session() as session:
         attempt = _read(session, _key(state))
-        if attempt is None or attempt.token or attempt.expires_at <= database_time(session):
+        if attempt is None or attempt.token or attempt.is_over(database_time(session)):
             msg = "this consent was used already, or is older than 10 minutes; start again with Connect"
             raise InvalidArgument(msg, field="state", found="an unknown state", allowed=())
         if attempt.user != user:
@@ -114,20 +117,15 @@ def take(state: Secret, user: str) -> Attempt:
             msg = "this consent is being finished by another request"
             raise InvalidArgument(msg, field="state", found="a state in use", allowed=())
         return attempt
-    finally:
-        session.close()
 
 
 @sealed
 def look(state: Secret, user: str) -> Attempt | None:
     """Return an attempt without using it up, ``None`` if this user has none of that state."""
-    session = new_session()
-    try:
+    with _session() as session:
         attempt = _read(session, _key(state))
-        is_good = attempt is not None and attempt.user == user and attempt.expires_at > database_time(session)
+        is_good = attempt is not None and attempt.user == user and not attempt.is_over(database_time(session))
         return attempt if is_good else None
-    finally:
-        session.close()
 
 
 @sealed
@@ -149,10 +147,25 @@ def forget(key: Secret) -> None:
     from airflow.models.variable import Variable
     from sqlalchemy import delete
 
-    session = new_session()
-    try:
+    with _session() as session:
         session.execute(delete(Variable).where(Variable.key == _key(key)))
         session.commit()
+
+
+@contextmanager
+def _session() -> Iterator[Session]:
+    """Yield a session of its own.
+
+    :raises LightspeedRetriableError: the database does not answer, or has no connection left.
+    """
+    from sqlalchemy.exc import SQLAlchemyError
+
+    session = new_session()
+    try:
+        yield session
+    except SQLAlchemyError as error:
+        msg = f"the metadata database failed ({type(error).__name__}); try again later"
+        raise LightspeedRetriableError(msg) from error
     finally:
         session.close()
 
@@ -164,11 +177,8 @@ def state_of(redirected: str) -> Secret:
 
 def expiry() -> datetime:
     """Return when an attempt that begins now is over, by the database's clock."""
-    session = new_session()
-    try:
+    with _session() as session:
         return database_time(session) + LIFE
-    finally:
-        session.close()
 
 
 def _key(state: Secret) -> str:
@@ -208,21 +218,21 @@ def _sweep(user: str) -> None:
     """Tidy up, in a transaction of its own: the consent that is wanted now does not fail over others."""
     from airflow.models.variable import Variable
     from sqlalchemy import delete, select
-    from sqlalchemy.exc import DBAPIError
+    from sqlalchemy.exc import SQLAlchemyError
 
     column, session = Variable.__table__.c, new_session()
     try:
         now = database_time(session)
         keys = session.scalars(select(column.key).where(column.key.startswith(PREFIX, autoescape=True))).all()
         found = {key: _read(session, key) for key in keys}
-        over = [key for key, attempt in found.items() if attempt is None or attempt.expires_at <= now]
+        over = [key for key, attempt in found.items() if attempt is None or attempt.is_over(now)]
         theirs = [
             (each.expires_at, key) for key, each in found.items() if each and each.user == user and not each.token
         ]
         for key in [*over, *(key for _, key in sorted(theirs)[:-MOST_PER_USER])]:
             session.execute(delete(Variable).where(Variable.key == key))
         session.commit()
-    except DBAPIError as error:
+    except SQLAlchemyError as error:
         log.warning("consents that are over were not swept (%s)", type(error).__name__)
     finally:
         session.close()
