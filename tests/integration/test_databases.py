@@ -57,6 +57,18 @@ sys.stdin.readline()
 print(Refresher(slow).refresh("lightspeed_default", claim).outcome.value, flush=True)
 """
 
+#: Asks for a refresh, three times in a row.
+PERSISTENT = """
+import sys
+from airflow_provider_lightspeed.auth.step import Claim
+from airflow_provider_lightspeed.tokens.refresh import Refresher
+from airflow_provider_lightspeed.tokens.store import peek
+claim = Claim(peek("lightspeed_default").stored.settings.refresh_token.fingerprint())
+print("ready", flush=True)
+sys.stdin.readline()
+print(*(Refresher().refresh("lightspeed_default", claim).outcome.value for _ in range(3)))
+"""
+
 DIE = "import os, signal; os.kill(os.getpid(), signal.SIGKILL)"
 
 #: What a person's *Save* does while a grant is on its way: another session changes the user's own row.
@@ -201,6 +213,24 @@ def test_processes_at_the_same_moment_spend_one_refresh_token(
     release(workers)
     assert [finish(worker) for worker in workers] == [(0, "50")] * 6
     assert statuses(simulator) == [200]
+
+
+def test_one_answer_that_asks_to_wait_stops_all_processes(deployment: Deployment, simulator: SimulatorProcess) -> None:
+    """``Retry-After`` is kept beside the attempts: of many requests for a refresh, one is sent."""
+    asked = {
+        "action": "status",
+        "path": "/oauth/token",
+        "status": 429,
+        "headers": {"Retry-After": "600"},
+        "count": None,
+    }
+    simulator.faults(asked)
+    processes = deployment.start_all([(("-c", PERSISTENT), {})] * 4)
+    release(processes)
+    ended = [finish(process) for process in processes]
+    assert {status for status, _ in ended} == {0}
+    assert {word for _, line in ended for word in line.split()} <= {"unavailable", "busy"}
+    assert statuses(simulator) == [429]
 
 
 def test_process_killed_with_the_grant_in_hand_costs_nobody_the_grant(
