@@ -165,7 +165,7 @@ def _session() -> Iterator[Session]:
         yield session
     except SQLAlchemyError as error:
         msg = f"the metadata database failed ({type(error).__name__}); try again later"
-        raise LightspeedRetriableError(msg) from error
+        raise LightspeedRetriableError(msg) from None  # its text holds what was to be written
     finally:
         session.close()
 

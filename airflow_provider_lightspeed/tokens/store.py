@@ -146,7 +146,7 @@ def reachable(conn_id: str) -> Iterator[None]:
         yield
     except SQLAlchemyError as error:
         msg = f"connection {conn_id!r}: the metadata database failed ({type(error).__name__}); try again later"
-        raise LightspeedRetriableError(msg, conn_id=conn_id) from error
+        raise LightspeedRetriableError(msg, conn_id=conn_id) from None  # its text holds what was to be written
 
 
 @contextmanager
