@@ -134,6 +134,24 @@ def test_it_lives_ten_minutes_by_the_databases_clock(
         take(STATE, "ann")
 
 
+def test_consent_does_not_outlive_a_clock_that_is_set_back(
+    rows: Callable[[], list[Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A state is good for ten minutes, not for two hours and ten; a pair that waits to be stored is not thrown away."""
+    keep(STATE, make())
+    keep(Secret("pair"), make(token=make_token()))
+    real = database_time
+    monkeypatch.setattr(attempts, "database_time", lambda session: real(session) - timedelta(seconds=50))
+    assert look(STATE, "ann") is not None
+    monkeypatch.setattr(attempts, "database_time", lambda session: real(session) - timedelta(hours=2))
+    assert look(STATE, "ann") is None
+    with pytest.raises(InvalidArgument, match="10 minutes"):
+        take(STATE, "ann")
+    assert waiting(Secret("pair"), "ann").token == make_token()
+    keep(Secret("another"), make(user="bob"))
+    assert len(rows()) == 2  # the consent that is over was swept
+
+
 def test_stranger_cannot_finish_it_and_it_stays_good(rows: Callable[[], list[Any]]) -> None:
     """Whoever is lured to somebody else's redirect gets nothing, and costs the other nothing."""
     keep(STATE, make())
