@@ -18,8 +18,8 @@ from airflow_provider_lightspeed.compat import AirflowNotFoundException, databas
 from airflow_provider_lightspeed.exceptions import (
     LightspeedAuthError,
     LightspeedError,
+    LightspeedRetriableError,
     ReconnectRequired,
-    RefreshPending,
     Unreachable,
 )
 from airflow_provider_lightspeed.provider_info import CONNECTION_TYPE
@@ -125,8 +125,8 @@ def _account(desk: Desk, settings: ConnectionSettings, source: LedgerTokenSource
 
 
 def _write_down(conn_id: str, account: Account) -> None:
-    """Keep what was seen for the page; while somebody refreshes, there is more important to do."""
-    with suppress(RefreshPending), locked_ledger(conn_id) as locked:
+    """Keep what was seen for the page; while somebody refreshes, or the database fails, the account is no less good."""
+    with suppress(LightspeedRetriableError), locked_ledger(conn_id) as locked:
         found = locked.read()
         if found.stored is not None and found.ledger.token:
             ledger = dataclasses.replace(found.ledger, account=account)
