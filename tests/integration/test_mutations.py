@@ -1,4 +1,4 @@
-"""The safety of the ledger hangs on three details. Without any one of them, a test of its own fails."""
+"""The safety of the ledger hangs on four details. Without any one of them, a test of its own fails."""
 
 from __future__ import annotations
 
@@ -32,10 +32,17 @@ MUTATIONS = {
     ),
     "without the compare-and-swap": (
         "tokens/store.py",
-        "if present.generation != expected and present != ledger:",
+        "if present.ledger.generation != expected and present.ledger != ledger:",
         "if False:",
         "integration/test_databases.py",
         "test_holder_that_lost_its_session_does_not_overwrite_its_successor[postgres]",
+    ),
+    "without a look at what the user's row says by then": (
+        "tokens/store.py",
+        "if row is None or not _is_still(row, stored, ledger):",
+        "if row is None:",
+        "integration/tokens/test_saves_meanwhile.py",
+        "test_refresh_leaves_a_row_that_was_saved_meanwhile[new token]",
     ),
 }
 
