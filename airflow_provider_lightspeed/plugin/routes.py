@@ -96,7 +96,9 @@ async def make_new(request: Request, user: GetUserDep, found: FieldsDep) -> Resp
     if (filled.get("team") or None) not in teams:
         raise HTTPException(403, "You may not create connections of this team")
     try:
-        await in_thread(create, NewConnection.read(filled, scope), user.get_name())
+        new = NewConnection.read(filled, scope)
+        may_replace = await in_thread(lambda: may("PUT", user, new.conn_id, team_of(new.conn_id)))
+        await in_thread(create, new, user.get_name(), may_replace=may_replace)
     except LightspeedError as error:
         filled.pop("client_secret", None)  # what was typed does not come back to the browser
         facts = {"scopes": scope_choices(scope), "filled": filled, "error": str(error), "teams": teams}

@@ -6,7 +6,7 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from airflow_provider_lightspeed.auth.scopes import checked
 from airflow_provider_lightspeed.compat import new_session
@@ -17,6 +17,9 @@ from airflow_provider_lightspeed.settings import CONN_ID, LONGEST_ID, read_setti
 from airflow_provider_lightspeed.tokens import journal
 from airflow_provider_lightspeed.tokens.copies import LEDGER_SUFFIX
 from airflow_provider_lightspeed.tokens.home import host_policy
+
+if TYPE_CHECKING:
+    from sqlalchemy.orm import Session
 
 
 def is_addressable(conn_id: str) -> bool:
@@ -85,10 +88,12 @@ class NewConnection:
 
 
 @sealed
-def create(new: NewConnection, user: str) -> None:
+def create(new: NewConnection, user: str, *, may_replace: bool = False) -> None:
     """Store the connection.
 
     :param user: who made it, for the event log.
+    :param may_replace: the user may edit a connection of this ID. One that was encrypted with a Fernet key that is lost is
+        filled in anew then: Airflow itself can neither show, change nor delete such a row.
     :raises InvalidArgument: there is a connection of this ID.
     """
     from airflow.models.connection import Connection
@@ -105,7 +110,9 @@ def create(new: NewConnection, user: str) -> None:
     )
     session = new_session()
     try:
-        if session.scalar(select(Connection.id).where(Connection.conn_id == new.conn_id)) is not None:
+        table = Connection.__table__
+        present = session.execute(select(table).where(table.c.conn_id == new.conn_id)).mappings().first()
+        if present is not None and not (may_replace and _is_lost(present)):
             raise taken
         row = Connection(
             conn_id=new.conn_id,
@@ -116,10 +123,39 @@ def create(new: NewConnection, user: str) -> None:
             extra=json.dumps({key: value for key, value in extra.items() if value}),
             **team,
         )
-        session.add(row)
+        if present is None:
+            session.add(row)
+        else:
+            _replace(session, present["id"], row)
         session.commit()
     except IntegrityError:
         raise taken from None
     finally:
         session.close()
     journal.note(journal.CREATED, new.conn_id, user)
+
+
+def _is_lost(row: Any) -> bool:
+    """Tell whether a row of ours was encrypted with a key that this deployment does not have (any more)."""
+    from airflow.models.crypto import get_fernet
+    from cryptography.fernet import InvalidToken
+
+    secrets = ((row["password"], row["is_encrypted"]), (row["extra"], row["is_extra_encrypted"]))
+    try:
+        for secret, is_encrypted in secrets:
+            if secret and is_encrypted:
+                get_fernet().decrypt(secret.encode())
+    except InvalidToken:
+        return bool(row["conn_type"] == CONNECTION_TYPE)
+    return False
+
+
+def _replace(session: Session, row_id: int, row: Any) -> None:
+    """Fill a row in anew, by column: it cannot be loaded."""
+    from sqlalchemy import update
+
+    table = type(row).__table__
+    names = ("login", "host", "port", "is_encrypted", "is_extra_encrypted")
+    values = {name: getattr(row, name) for name in names}
+    values |= {"password": row._password, "extra": row._extra}  # noqa: SLF001 - encrypted, as they are stored
+    session.execute(update(table).where(table.c.id == row_id).values(values))

@@ -159,8 +159,10 @@ def _readable(conn_id: str) -> Iterator[None]:
         raise
     except (InvalidToken, ValueError, KeyError) as error:
         msg = (
-            f"connection {conn_id!r}, or its tokens, cannot be read ({type(error).__name__}): encrypted with another "
-            "Fernet key, or not JSON"
+            f"connection {conn_id!r} cannot be read ({type(error).__name__}): it is encrypted with another Fernet key, or not "
+            "JSON. If the key was replaced without a rotation, put the old one behind the new one ([core] fernet_key = "
+            "new,old). If it is lost, enter client ID and secret anew (Admin > Lightspeed > New connection, same "
+            "ID), then connect: its tokens are lost too"
         )
         raise LightspeedDataError(msg, conn_id=conn_id) from error
 

@@ -155,6 +155,36 @@ main()
 """
 
 
+#: What somebody does who may set variables, and nothing else.
+PLANTING = """
+import json
+from airflow.models.variable import Variable
+from sqlalchemy import select
+from airflow_provider_lightspeed.auth.codec import dump
+from airflow_provider_lightspeed.compat import new_session
+from airflow_provider_lightspeed.tokens.copies import copy_key
+from airflow_provider_lightspeed.tokens.store import peek
+conn_id = "lightspeed_default"
+before = peek(conn_id)
+session, table = new_session(), Variable.__table__
+genuine = session.execute(select(table).where(table.c.key.contains("lightspeed_tokens")).order_by(table.c.key)).mappings().all()
+evil = json.dumps({"ledger": {**dump(before.ledger), "generation": 99, "failure": "disconnected"}, "attempts": []})
+keys = [copy_key(conn_id, before.ledger.generation, before.copy.turn + 1), copy_key(conn_id, before.ledger.generation + 1, 0)]
+keys += [copy_key(conn_id, 50 + number, 0) for number in range(300)]
+for number, key in enumerate(keys):
+    session.add(Variable(key=key, val=[evil, "garbage", "[1]"][number % 3]))
+session.add(Variable(key=copy_key(conn_id, 999, 0), val=json.loads(json.dumps(evil))))
+session.flush()
+copied = {"val": genuine[0]["val"], "is_encrypted": True}
+session.execute(table.insert().values(key=copy_key(conn_id, 998, 0), **copied))
+session.commit()
+assert dump(peek(conn_id).ledger) == dump(before.ledger)
+"""
+
+#: As long as an ID may be; its letters take two bytes each.
+LONG_ID = "\u00e9" * 212
+
+
 @pytest.fixture(
     scope="module",
     params=[
@@ -359,3 +389,44 @@ def test_companion_deleted_and_connection_applied_anew_lose_nothing(deployment: 
         work_with_a_new_token(deployment)
         assert simulator.counters().get("dead_refresh_tokens", 0) == 0
         assert deployment.stored()[LEDGER]["generation"] == len(statuses(simulator)) >= 3
+
+
+def test_planted_copies_change_nothing(deployment: Deployment) -> None:
+    """Hundreds of them, above the newest and where the next ones go: refreshes go on, from the same ledger."""
+    with short_lived(deployment) as simulator:
+        work_with_a_new_token(deployment)
+        deployment.run("-c", PLANTING)
+        work_with_a_new_token(deployment)
+        work_with_a_new_token(deployment)
+        assert deployment.stored()[LEDGER]["generation"] == len(statuses(simulator)) >= 3
+        assert set(statuses(simulator)) == {200}
+        assert simulator.counters().get("dead_refresh_tokens", 0) == 0
+
+
+def test_longest_id_of_letters_that_take_two_bytes(deployment: Deployment, simulator: SimulatorProcess) -> None:
+    """Companion, copies and lock have names for it too."""
+    deployment.connect(simulator, LONG_ID)
+    worker = WORKER.replace("LightspeedHook()", f"LightspeedHook({LONG_ID!a})")
+    assert finish(deployment.start("-c", worker)) == (0, "50")
+    stored = deployment.stored()
+    assert stored[f"{LONG_ID}__lightspeed_tokens"]["generation"] == 1
+    assert statuses(simulator) == [200]
+
+
+def test_connections_that_differ_in_case_are_not_mixed_up(deployment: Deployment, simulator: SimulatorProcess) -> None:
+    """Where the database tells them apart, each has its ledger; where it does not, both names are one connection."""
+    deployment.connect(simulator, "shop")
+    is_mysql = "mysql" in deployment.environment["AIRFLOW__DATABASE__SQL_ALCHEMY_CONN"]
+    if is_mysql:
+        with pytest.raises(AssertionError, match="Duplicate"):
+            deployment.connect(simulator, "SHOP")
+    else:
+        deployment.connect(simulator, "SHOP")
+    for conn_id in ("shop", "SHOP"):
+        worker = WORKER.replace("LightspeedHook()", f"LightspeedHook({conn_id!r})")
+        assert finish(deployment.start("-c", worker)) == (0, "50")
+    stored = deployment.stored()
+    ledgers = {conn_id: extra["generation"] for conn_id, extra in stored.items() if conn_id.endswith("_tokens")}
+    both = {"shop__lightspeed_tokens": 1, "SHOP__lightspeed_tokens": 1}
+    assert ledgers == ({"shop__lightspeed_tokens": 1} if is_mysql else both)
+    assert statuses(simulator) == ([200] if is_mysql else [200, 200])
