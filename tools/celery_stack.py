@@ -1,7 +1,7 @@
 """A whole Airflow 3 with the Celery executor on loopback: Redis, and workers that each live as on a host of their own.
 
-A worker has an ``AIRFLOW_HOME`` and a host name of its own, and knows neither the metadata database nor the Fernet key: as on
-a host that reaches nothing but broker, result backend and API server.
+A worker has an ``AIRFLOW_HOME`` and a host name of its own. It is given neither ``[database] sql_alchemy_conn`` nor the Fernet
+key: as on a host that reaches nothing but broker, result backend and API server.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""Airflow with the Celery executor: Redis, Postgres, and two workers that know neither the database nor the Fernet key.
+"""Airflow with the Celery executor: Redis, Postgres, and two workers; what is killed in mid-task loses nothing.
 
-A worker, the API server and Redis are killed in the middle of the work. Nothing is lost.
+The workers are given neither ``[database] sql_alchemy_conn`` nor the Fernet key (:mod:`tools.celery_stack`).
 """
 
 from __future__ import annotations
