@@ -17,6 +17,7 @@ from typing import Any, Final
 
 from airflow_provider_lightspeed.simulator.testing import SimulatorProcess
 from bench.halves import measured
+from bench.lake import lake
 from bench.limits import limits
 from bench.memory import memory
 from bench.night import night
@@ -79,6 +80,7 @@ SCENARIOS: Final[dict[str, Callable[..., dict[str, Any]]]] = {
     "pace": pace,
     "memory": memory,
     "night": night,
+    "lake": lake,
     "rivals": compare,
 }
 

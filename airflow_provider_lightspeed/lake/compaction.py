@@ -46,6 +46,8 @@ MOST_ROWS: Final = 2_000_000
 GROWTH: Final = 4
 #: Rows of a file.
 FILE_ROWS: Final = 2_000_000
+#: Bytes in memory after which a row group is written.
+ROW_GROUP_BYTES: Final = 24 * 2**20
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,7 +214,7 @@ class _Compaction:
     def _sink(self, table: str, schema: pa.Schema) -> ParquetSink:
         path = self._storage.path(f"{self._dataset.folder(table)}/part-{self._name}-{self._count}.parquet")
         self._count += 1
-        return ParquetSink(self._storage, path, schema)
+        return ParquetSink(self._storage, path, schema, row_group_bytes=ROW_GROUP_BYTES)
 
     def _discard(self, written: Mapping[str, Sequence[FileStats]]) -> None:
         for files in written.values():

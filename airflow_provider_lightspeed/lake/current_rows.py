@@ -19,7 +19,6 @@ from airflow_provider_lightspeed.lake.supersession import Ends
 from airflow_provider_lightspeed.lake.tombstones import TOMBSTONES
 from airflow_provider_lightspeed.resources.catalog import resource as resource_named
 
-WINDOW_END: Final = "_window_end"
 _FILE: Final = "_file"
 _ROW: Final = "_row"
 _NEVER: Final = datetime(1, 1, 1, tzinfo=UTC)
@@ -94,7 +93,7 @@ def main_rows(storage: Storage, paths: Paths, contract: Contract, *, all_version
     """
     assert contract.key is not None
     names = [contract.key, *filter(None, [contract.modified, contract.parents and contract.parents[1]]), EXTRACTED_AT]
-    names = list(dict.fromkeys([*names, WINDOW_END]))
+    names = list(dict.fromkeys(names))
     table = _located(storage, paths.get(MAIN, ()), names)
     if not table.num_rows:
         return _rows(table.append_column("_key", pa.array([], pa.int64())), "_key")
@@ -106,7 +105,7 @@ def main_rows(storage: Storage, paths: Paths, contract: Contract, *, all_version
                 read = Ends.by_tombstones if name == TOMBSTONES else Ends.by_parents
                 ends = read(storage, marks, column, among)
                 table = table.filter(ends.alive(table[column].combine_chunks(), table[EXTRACTED_AT].combine_chunks()))
-    version = [*filter(None, [contract.modified]), EXTRACTED_AT, WINDOW_END]
+    version = [*filter(None, [contract.modified]), EXTRACTED_AT]
     if contract.modified:
         # A row without that time is older than any that has one.
         place = table.schema.get_field_index(contract.modified)

@@ -12,8 +12,9 @@ import pyarrow.parquet as pq
 from airflow_provider_lightspeed.lake.current_rows import Rows
 from airflow_provider_lightspeed.lake.storage import Storage
 
-#: Bytes of rows that are put in order at a time.
+#: Bytes in memory of the rows that are put in order at a time, and how many rows are the first of them.
 CHUNK_BYTES: Final = 16 * 2**20
+FIRST_ROWS: Final = 1_000
 
 
 class _Source:
@@ -27,8 +28,6 @@ class _Source:
             metadata = pq.ParquetFile(file).metadata
         groups = [metadata.row_group(number) for number in range(metadata.num_row_groups)]
         self.starts = np.cumsum([0, *(group.num_rows for group in groups)])
-        self.bytes = sum(group.total_byte_size for group in groups)
-        self.rows = metadata.num_rows
 
     def take(self, rows: np.ndarray) -> Iterator[tuple[np.ndarray, pa.Table]]:
         """Yield rows by row group, with their places in what was asked for."""
@@ -50,10 +49,9 @@ def batches(
     :param columns: those to read; default all.
     """
     sources = [_Source(storage, path, columns) for path in paths]
-    count, size = sum(source.rows for source in sources), sum(source.bytes for source in sources)
-    step = max(1_000, CHUNK_BYTES * count // max(size, 1))
     files, places = rows.files.to_numpy(), rows.rows.to_numpy()
-    for start in range(0, len(rows), step):
+    start, step = 0, FIRST_ROWS
+    while start < len(rows):
         part, wanted = files[start : start + step], places[start : start + step]
         order, tables = [], []
         for number in np.unique(part):
@@ -63,6 +61,9 @@ def batches(
                 tables.append(as_schema(table, schema))
         whole = pa.concat_tables(tables)
         yield from whole.take(pa.array(np.argsort(np.concatenate(order)))).combine_chunks().to_batches()
+        start += step
+        # How many bytes a row has in memory shows only there: a file's own size says little of it.
+        step = max(FIRST_ROWS, CHUNK_BYTES * len(part) // max(whole.nbytes, 1))
 
 
 def as_schema(table: pa.Table, schema: pa.Schema) -> pa.Table:
