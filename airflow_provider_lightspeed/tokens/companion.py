@@ -19,7 +19,10 @@ from airflow_provider_lightspeed.tokens.copies import LEDGER_SUFFIX
 if TYPE_CHECKING:
     from sqlalchemy.orm import Session
 
-LEDGER_TYPE: Final = "lightspeed_tokens"
+#: Airflow makes a URI of a connection whenever it hands one out, and warns of an underscore in the scheme (RFC 3986).
+LEDGER_TYPE: Final = "lightspeed-tokens"
+#: Also the type that Airflow makes of it when it reads such a URI.
+LEDGER_TYPES: Final = (LEDGER_TYPE, "lightspeed_tokens")
 _ANOTHER_KEY: Final = "it is encrypted with another Fernet key"
 
 
@@ -75,7 +78,7 @@ def others(session: Session, conn_id: str) -> Iterator[tuple[str, Any]]:
     from sqlalchemy import select
 
     table = _table()
-    query = select(table).where(table.c.conn_type == LEDGER_TYPE, table.c.conn_id != ledger_id(conn_id))
+    query = select(table).where(table.c.conn_type.in_(LEDGER_TYPES), table.c.conn_id != ledger_id(conn_id))
     for row in session.execute(query.execution_options(yield_per=50)).mappings():
         yield row["conn_id"].removesuffix(LEDGER_SUFFIX), row
 

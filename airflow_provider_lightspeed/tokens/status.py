@@ -13,7 +13,7 @@ from airflow_provider_lightspeed.compat import new_session
 from airflow_provider_lightspeed.exceptions import LightspeedError
 from airflow_provider_lightspeed.provider_info import CONNECTION_TYPE
 from airflow_provider_lightspeed.redact import Secret, describe_fault, sealed
-from airflow_provider_lightspeed.tokens.companion import LEDGER_TYPE, ledger_id
+from airflow_provider_lightspeed.tokens.companion import LEDGER_TYPES, ledger_id
 from airflow_provider_lightspeed.tokens.copies import LEDGER_SUFFIX
 from airflow_provider_lightspeed.tokens.home import Stored, team_of
 from airflow_provider_lightspeed.tokens.journal import LAPSE_WARNING
@@ -70,13 +70,13 @@ def connection_ids() -> list[str]:
 
     session = new_session()
     try:
-        kinds = (CONNECTION_TYPE, LEDGER_TYPE)
+        kinds = (CONNECTION_TYPE, *LEDGER_TYPES)
         rows = session.execute(
             select(Connection.conn_id, Connection.conn_type).where(Connection.conn_type.in_(kinds))
         ).all()
     finally:
         session.close()
-    found = {conn_id.removesuffix(LEDGER_SUFFIX) if kind == LEDGER_TYPE else conn_id for conn_id, kind in rows}
+    found = {conn_id.removesuffix(LEDGER_SUFFIX) if kind in LEDGER_TYPES else conn_id for conn_id, kind in rows}
     known = {conn_id.upper() for conn_id in found}
     for name, value in os.environ.items():
         looks = value.startswith(f"{CONNECTION_TYPE}:") or f'"{CONNECTION_TYPE}"' in value.replace(" ", "")

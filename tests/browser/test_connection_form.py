@@ -62,6 +62,7 @@ def test_stored_secrets_do_not_reach_the_browser(page: Page, stack: AirflowStack
 @pytest.mark.timeout(600)
 def test_airflows_own_test_button_reads_the_account(page: Page, stack: AirflowStack, shop: SimulatorProcess) -> None:
     """Of a connection made with the form, with the page, and with the command line; none of them names a port."""
+    page.set_default_timeout(90_000)
     form, fields = new_form(page, stack), shop.connection(refresh_token=shop.grant()["refresh_token"])
     extra = json.loads(fields["extra"])
     form.locator('input[name="connection_id"]').fill("by_form")
@@ -81,6 +82,7 @@ def test_airflows_own_test_button_reads_the_account(page: Page, stack: AirflowSt
     connect_new(page, stack, shop)
     for conn_id in ("by_form", "by_command", CONN_ID):
         page.goto(f"{stack.url}/connections")
+        expect(page.get_by_text(conn_id, exact=True)).to_be_visible(timeout=90_000)
         row = page.get_by_role("row").filter(has=page.get_by_text(conn_id, exact=True))
         with page.expect_response("**/connections/test") as answered:
             row.get_by_role("button", name="Test Connection").click()

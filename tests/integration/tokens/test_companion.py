@@ -117,6 +117,29 @@ def test_companion_of_another_type_stays_a_companion(connection: Connect, stored
     assert kinds == {CONN: "lightspeed", ledger_id(CONN): LEDGER_TYPE}
 
 
+@pytest.mark.parametrize("found", [LEDGER_TYPE, "lightspeed_tokens"])
+def test_companion_makes_no_lines_in_airflows_log(
+    connection: Connect, stored: Stored, caplog: pytest.LogCaptureFixture, found: str
+) -> None:
+    """Airflow warns of an underscore in a connection's type whenever it hands the connection out, to any task.
+
+    One that came back from a URI has an underscore again; it is still a companion, and the next refresh puts it right.
+    """
+    connection()
+    refreshed = Refresher().refresh(CONN, Claim(Secret(stored(CONN)["refresh_token"]).fingerprint()))
+    assert refreshed.outcome is Outcome.REFRESHED
+    session = new_session()
+    row = session.query(Connection).filter(Connection.conn_id == ledger_id(CONN)).one()
+    assert row.conn_type == LEDGER_TYPE
+    again = Connection(uri=row.get_uri())
+    session.close()
+    assert again.extra_dejson["generation"] == 1
+    assert again.conn_type == "lightspeed_tokens"
+    assert "RFC3986" not in caplog.text
+    overwrite(ledger_id(CONN), conn_type=found)
+    assert connection_ids() == [CONN]
+
+
 def test_masker_is_told_nothing_of_the_companion(
     connection: Connect, stored: Stored, monkeypatch: pytest.MonkeyPatch
 ) -> None:
