@@ -29,6 +29,7 @@ from airflow_provider_lightspeed.tokens.copies import Copy, copy_key
 from airflow_provider_lightspeed.tokens.refresh import Refresher
 from airflow_provider_lightspeed.tokens.store import locked_ledger, peek
 from tests.support.fakes import make_token
+from tests.support.fernet import forget_fernet
 
 Connect = Callable[..., str]
 CONN = "envshop"
@@ -268,14 +269,12 @@ def test_another_processs_rows_are_not_deleted_for_a_wrong_key(
     shop: str, simulator: SimulatorProcess, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A reader with a wrong Fernet key, and one that writes, leave the good copies: afterwards the ledger is as it was."""
-    from airflow.models.crypto import get_fernet
-
     before, good = dump(peek(CONN).ledger), {row["key"]: row["val"] for row in rows()}
     with monkeypatch.context() as wrong:
         wrong.setenv("AIRFLOW__CORE__FERNET_KEY", Fernet.generate_key().decode())
-        get_fernet.cache_clear()
+        forget_fernet()
         Refresher().refresh(CONN, Claim(Secret("nothing").fingerprint()))
-    get_fernet.cache_clear()
+    forget_fernet()
     assert {row["key"]: row["val"] for row in rows()} == good
     assert dump(peek(CONN).ledger) == before
 
@@ -290,10 +289,10 @@ def test_copies_are_signed_anew_before_a_key_goes(shop: str, monkeypatch: pytest
     before = dump(peek(CONN).ledger)
     try:
         monkeypatch.setenv("AIRFLOW__CORE__FERNET_KEY", both)
-        get_fernet.cache_clear()
+        forget_fernet()
         assert dump(peek(CONN).ledger) == before
         monkeypatch.setenv("AIRFLOW__CORE__FERNET_KEY", new)
-        get_fernet.cache_clear()
+        forget_fernet()
         session = new_session()
         copy = copies.newest(session, CONN)
         session.close()
@@ -301,7 +300,7 @@ def test_copies_are_signed_anew_before_a_key_goes(shop: str, monkeypatch: pytest
         assert dump(copy.ledger) == before
     finally:
         monkeypatch.undo()
-        get_fernet.cache_clear()
+        forget_fernet()
 
 
 def test_masker_is_told_nothing(shop: str, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,7 +12,6 @@ import pytest
 pytest.importorskip("airflow")
 
 from airflow.models.connection import Connection
-from airflow.models.crypto import get_fernet
 from airflow.models.variable import Variable
 from cryptography.fernet import Fernet
 from sqlalchemy import select, update
@@ -28,6 +27,7 @@ from airflow_provider_lightspeed.tokens.create import NewConnection, create
 from airflow_provider_lightspeed.tokens.refresh import Refresher
 from airflow_provider_lightspeed.tokens.status import status
 from airflow_provider_lightspeed.tokens.store import peek
+from tests.support.fernet import forget_fernet
 from tests.support.token_steps import CONN, connect
 
 Connect = Callable[..., str]
@@ -42,7 +42,7 @@ def use_key(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], None]]:
 
     def use(keys: str) -> None:
         monkeypatch.setenv(KEY, keys)
-        get_fernet.cache_clear()
+        forget_fernet()
 
     yield use
     use(mine)

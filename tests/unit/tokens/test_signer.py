@@ -8,11 +8,11 @@ import pytest
 
 pytest.importorskip("airflow")
 
-from airflow.models.crypto import get_fernet
 from cryptography.fernet import Fernet
 
 from airflow_provider_lightspeed.compat import AIRFLOW_V_3_0_PLUS
 from airflow_provider_lightspeed.tokens.signer import Signer
+from tests.support.fernet import forget_fernet
 
 OLD, NEW = (Fernet.generate_key().decode() for _ in range(2))
 PARTS = ("shop", 1, 2, "content")
@@ -23,13 +23,13 @@ def keys(monkeypatch: pytest.MonkeyPatch) -> Iterator[pytest.MonkeyPatch]:
     """Airflow's settings, whose key may change."""
     yield monkeypatch
     monkeypatch.undo()
-    get_fernet.cache_clear()
+    forget_fernet()
 
 
 def configure(keys: pytest.MonkeyPatch, fernet: str, session: str = "") -> None:
     keys.setenv("AIRFLOW__CORE__FERNET_KEY", fernet)
     keys.setenv(f"AIRFLOW__{'API' if AIRFLOW_V_3_0_PLUS else 'WEBSERVER'}__SECRET_KEY", session)
-    get_fernet.cache_clear()
+    forget_fernet()
 
 
 def test_first_key_signs_and_each_verifies(keys: pytest.MonkeyPatch) -> None:
