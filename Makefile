@@ -27,13 +27,13 @@ SERVERS := sh tools/install_mariadb.sh && sh tools/install_redis.sh && sh tools/
 STAGES := $(PY) -m tools.stages --at-a-time 2
 TESTS := test-system test-contract test-integration test-integration-2 test-dags test-unit test-unit-2
 
-.PHONY: help demo ui test check test-unit test-unit-2 test-contract test-integration test-integration-2 test-system test-dags test-slow test-warehouses test-browser bench bench-short soak soak-short lint format types check-data clean
+.PHONY: help demo ui test check test-unit test-unit-2 test-contract test-integration test-integration-2 test-system test-dags test-slow test-warehouses test-browser bench bench-short soak soak-short docs lint format types check-data clean
 
 help: ## Show this help
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .venv/.ready: uv.lock pyproject.toml tools/bootstrap.sh
-	@PYTHON="$(PYTHON)" sh tools/bootstrap.sh .venv airflow-3
+	@PYTHON="$(PYTHON)" sh tools/bootstrap.sh .venv airflow-3 docs
 
 .venv-2.11/.ready: uv.lock pyproject.toml tools/bootstrap.sh
 	@PYTHON="$(PYTHON)" sh tools/bootstrap.sh .venv-2.11 airflow-2
@@ -53,11 +53,11 @@ ui: .venv/.ready ## The same, and leave Airflow running to click through (Ctrl-C
 test: .venv/.ready .venv-2.11/.ready ## All tests on Airflow 3.3, and on 2.11 what knows Airflow (browser and slow ones aside)
 	@$(STAGES) $(TESTS)
 
-check: .venv/.ready .venv-2.11/.ready .venv-warehouses/.ready ## All that CI runs: lint, types, tests, browser, demo, short soak, short benchmarks
+check: .venv/.ready .venv-2.11/.ready .venv-warehouses/.ready ## All that CI runs: lint, types, docs, tests, browser, demo, short soak, short benchmarks
 	@sh tools/install_chromium.sh
 	@$(MAKE) --no-print-directory bench-short
 	@$(STAGES) soak-short test-system test-contract test-browser test-integration test-integration-2 demo test-dags \
-	    test-unit test-unit-2 types test-warehouses lint check-data
+	    test-unit test-unit-2 docs types test-warehouses lint check-data
 
 test-unit: .venv/.ready ## Unit tests: no server, no database; the core's in a Python that cannot import Airflow
 	TEST_WITHOUT_AIRFLOW=1 $(PY) -m pytest $(CORE) $(FAST) -n 2
@@ -106,6 +106,9 @@ soak: .venv/.ready .venv-2.11/.ready test-slow ## Long proofs: slow tests, and t
 soak-short: .venv/.ready .venv-2.11/.ready ## The same in minutes, both Airflows at once
 	@sh tools/install_redis.sh
 	@$(PY2) -m soak --short & two=$$!; $(PY) -m soak --short && wait $$two
+
+docs: .venv/.ready ## The documentation as a site in artifacts/docs, warnings are errors; and whether the package can be uploaded
+	@$(PY) -m tools.docs
 
 lint: .venv/.ready ## Ruff (check and format) and the import contracts
 	.venv/bin/ruff check

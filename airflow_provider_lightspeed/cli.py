@@ -92,18 +92,23 @@ def get_cli_commands() -> list[Any]:
     return [GroupCommand(name="lightspeed", help="Lightspeed Retail (R-Series)", subcommands=commands)]
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run a command without Airflow's own CLI and return the exit status."""
-    parser = argparse.ArgumentParser(
+def parser() -> argparse.ArgumentParser:
+    """Return the command line of ``python -m airflow_provider_lightspeed``."""
+    made = argparse.ArgumentParser(
         prog="python -m airflow_provider_lightspeed", description="Lightspeed Retail (R-Series) for Apache Airflow"
     )
-    commands = parser.add_subparsers(required=True, metavar="command")
+    commands = made.add_subparsers(required=True, metavar="command")
     for command in COMMANDS:
         added = commands.add_parser(command.name, help=command.help, description=command.help)
         for argument in command.arguments:
             added.add_argument(*argument.flags, **argument.options)
         added.set_defaults(func=command)
-    arguments = parser.parse_args(argv)
+    return made
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a command without Airflow's own CLI and return the exit status."""
+    arguments = parser().parse_args(argv)
     arguments.func(arguments)
     return 0
 

@@ -1,7 +1,7 @@
 #!/bin/sh
 # Make one of the project's environments from the lock file, with nothing but Python 3.11 to 3.13 on the machine.
 #
-#   tools/bootstrap.sh .venv airflow-3
+#   tools/bootstrap.sh .venv airflow-3 docs
 #   tools/bootstrap.sh .venv-2.11 airflow-2
 #
 # uv comes from a wheel into a venv of its own (.uv/), made with the standard library. PYTHON=... picks an interpreter.
@@ -9,7 +9,8 @@ set -eu
 
 uv_version=0.13.9
 target=$1
-group=$2
+shift
+groups=$*
 
 cd "$(dirname "$0")/.."
 
@@ -43,7 +44,11 @@ if ! .uv/bin/uv --version 2>/dev/null | grep -q "^uv $uv_version\b"; then
 fi
 
 # Bytecode is compiled here, once: Airflow takes seconds to import without it, in every process that tests start.
-echo "Installing the locked dependencies of $group into $target"
+echo "Installing the locked dependencies of $groups into $target"
+set --
+for group in $groups; do
+    set -- "$@" --group "$group"
+done
 UV_PROJECT_ENVIRONMENT="$target" UV_PYTHON_DOWNLOADS=never \
-    .uv/bin/uv sync --frozen --group "$group" --python "$python" --compile-bytecode --no-progress --quiet
+    .uv/bin/uv sync --frozen "$@" --python "$python" --compile-bytecode --no-progress --quiet
 touch "$target/.ready"
