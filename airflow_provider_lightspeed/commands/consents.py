@@ -9,7 +9,12 @@ import webbrowser
 from typing import Final
 
 from airflow_provider_lightspeed.auth.scopes import READ_ONLY
-from airflow_provider_lightspeed.exceptions import InvalidArgument, LightspeedError, RefreshPending, ServerFault
+from airflow_provider_lightspeed.exceptions import (
+    InvalidArgument,
+    LightspeedError,
+    LightspeedRetriableError,
+    ServerFault,
+)
 from airflow_provider_lightspeed.tokens.asker import Asker
 from airflow_provider_lightspeed.tokens.attempts import Attempt
 from airflow_provider_lightspeed.tokens.connect import Consents
@@ -57,7 +62,7 @@ def _settle(flow: Consents, attempt: Attempt, *, is_sure: bool) -> bool:
         return False
     try:
         flow.adopt(attempt)
-    except RefreshPending:  # nothing was stored, and here is no page on which to try once more
+    except LightspeedRetriableError:  # nothing was stored, and here is no page on which to try once more
         _give_back(flow, attempt)
         raise
     return True

@@ -13,7 +13,7 @@ from airflow.api_fastapi.core_api.security import GetUserDep
 from fastapi import APIRouter, Depends, HTTPException, Request
 from fastapi.responses import Response
 
-from airflow_provider_lightspeed.exceptions import LightspeedError, RefreshPending
+from airflow_provider_lightspeed.exceptions import LightspeedError, LightspeedRetriableError
 from airflow_provider_lightspeed.plugin import shell
 from airflow_provider_lightspeed.plugin.auth import (
     FieldsDep,
@@ -169,7 +169,7 @@ async def _finish(user: Any, flow: Consents, key: Secret) -> Response:
     try:
         attempt = await in_thread(attempts.waiting, key, user_id(user))
         await at_length(flow.adopt, attempt)
-    except RefreshPending as error:
+    except LightspeedRetriableError as error:
         return go(path_of(f"confirm/{key.reveal()}"), Message("bad", str(error)))
     except LightspeedError as error:
         return go(home(), Message("bad", f"Not connected: {error}"))

@@ -106,7 +106,9 @@ def test_confirmed_pair_waits_on_until_it_is_stored(
     with monkeypatch.context() as failing:
         failing.setattr("airflow_provider_lightspeed.tokens.store.LockedLedger.save", _fail)
         failing.setattr("airflow_provider_lightspeed.tokens.refresh.PERSIST_PATIENCE", 0.0)
-        assert send(browser, ask, {"decision": "replace"}).status_code == 500
+        reply = send(browser, ask, {"decision": "replace"})
+    assert reply.headers["location"] == f"/lightspeed/{ask}"
+    assert "the metadata database failed (OperationalError)" in message(browser)
     assert generation() == 1
     send(browser, ask, {"decision": "replace"})
     assert (generation(), stored(CONN)["account_id"]) == (2, "777")
