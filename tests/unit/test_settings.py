@@ -179,3 +179,35 @@ def test_clear_text_needs_loopback_or_an_exact_entry(entries: str, url: str, adm
     else:
         with pytest.raises(InvalidArgument, match="allowed_hosts"):
             policy.check("host", url)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"login": "a\x00b"},
+        {"login": "x" * 10_000},
+        {"password": "p\u00e4ss"},
+        {"port": 10**5000},
+        {"extra": {"refresh_token": "\ud800"}},
+        {"extra": {"refresh_token": "a\nb"}},
+        {"extra": {"account_id": "1/../2"}},
+        {"extra": {"account_id": float("inf")}},
+        {"extra": {"auth_url": f"https://{'a' * 300}.lightspeedapp.com"}},
+    ],
+)
+def test_value_that_no_request_can_carry_is_refused_by_name(changes: dict[str, Any]) -> None:
+    """Client IDs, secrets and tokens are visible ASCII (RFC 6749, appendix A); the account ID is part of a path."""
+    with pytest.raises(InvalidArgument) as caught:
+        read(**changes)
+    assert caught.value.field
+    assert len(str(caught.value)) < 1_000
+
+
+def test_warning_of_unknown_keys_is_one_short_line(caplog: pytest.LogCaptureFixture) -> None:
+    """Whatever the keys are: they come from outside."""
+    read(extra={f"key\n{number}\ud800": 1 for number in range(500)})
+    (record,) = caplog.records
+    text = record.getMessage()
+    assert "\n" not in text
+    assert "and 490 more" in text
+    text.encode()

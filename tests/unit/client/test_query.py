@@ -204,3 +204,21 @@ def test_in_with_an_open_quote_is_refused(text: str) -> None:
 def test_any_texts_survive_in(values: list[str]) -> None:
     """Whatever stands in them."""
     assert parse_condition(str(in_(values))).values == tuple(values)
+
+
+@pytest.mark.parametrize(
+    "filters",
+    [
+        {"description": "a\ud800"},
+        {"a\ud800": "1"},
+        {"total": 10**5000},
+        {"timeStamp": datetime.min.replace(tzinfo=timezone(timedelta(hours=5)))},
+        {"or": None},
+        {"or": 5},
+        {"or": ["total=1", "x=\udfff"]},
+    ],
+)
+def test_filter_that_cannot_be_sent_is_refused_by_name(filters: dict[str, Any]) -> None:
+    """With an error of ours, before anything is sent."""
+    with pytest.raises(InvalidArgument, match="filters"):
+        build_url(BASE, filters=filters)
