@@ -46,6 +46,7 @@ __all__ = [
     "ObjectStoragePath",
     "asset_page",
     "conf",
+    "connection_masker",
     "count_metric",
     "database_is_reachable",
     "datetime_trigger",
@@ -271,6 +272,12 @@ def secrets_backends() -> list[Any]:
     from airflow.configuration import ensure_secrets_loaded
 
     return [backend for backend in ensure_secrets_loaded() if type(backend).__name__ != "MetastoreBackend"]
+
+
+def connection_masker() -> Any:
+    """Return the log masker that Airflow registers the secrets of its connections with, in this process."""
+    module = importlib.import_module("airflow.models.connection")
+    return module.mask_secret.__globals__["_secrets_masker"]()
 
 
 def mask_secret(value: str) -> None:

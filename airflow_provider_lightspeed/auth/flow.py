@@ -288,7 +288,7 @@ def _error(reply: OAuthReply, body: Mapping[str, Any], now: datetime) -> Excepti
         facts = {"retry_after": DEFAULT_RETRY_AFTER, **facts}
         msg = f"the token endpoint is rate limited; wait {facts['retry_after']:.0f} s"
         return LightspeedRateError(msg, **facts)
-    if kind == "invalid_client" or reply.status == 401:
+    if kind == "invalid_client":  # a 401 without the word is a gateway's: it must not stick
         return InvalidClient(f"client ID or client secret refused: {detail}", **facts)
     if kind == "invalid_grant":
         return ReconnectRequired(f"the grant is expired, revoked or of another client: {detail}", **facts)

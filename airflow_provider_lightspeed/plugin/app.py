@@ -7,6 +7,7 @@ from fastapi.responses import Response
 from fastapi.staticfiles import StaticFiles
 from starlette.exceptions import HTTPException as StarletteHTTPException
 
+from airflow_provider_lightspeed.plugin.masking import keep_masker_small
 from airflow_provider_lightspeed.plugin.pages import log_in, refusal
 from airflow_provider_lightspeed.plugin.refresh import Trigger, trigger_router
 from airflow_provider_lightspeed.plugin.shell import HEADERS, Shell
@@ -17,6 +18,7 @@ def create_app(trigger: Trigger | None = None) -> FastAPI:
     """Return the app that Airflow mounts: refresh trigger and marker without a login, all else behind Airflow's."""
     from airflow_provider_lightspeed.plugin.routes import ROUTERS
 
+    keep_masker_small()
     # Redirects to paths with or without a slash would be made of the Host header, and of http behind a proxy.
     app = FastAPI(title="Lightspeed", docs_url=None, redoc_url=None, openapi_url=None, redirect_slashes=False)
     app.include_router(trigger_router(trigger or Trigger(Refresher())))

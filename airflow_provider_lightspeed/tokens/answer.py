@@ -42,7 +42,10 @@ def failure(conn_id: str, answer: Answer) -> LightspeedError:
             )
             return InvalidClient(msg, conn_id=conn_id)
         case Outcome.INVALID_GRANT:
-            msg = f"connection {conn_id!r}: the grant is revoked or expired (invalid_grant). {reconnect}"
+            msg = (
+                f"connection {conn_id!r}: the grant is revoked or expired, or the metadata database was restored from before "
+                f"the last refresh (invalid_grant). {reconnect}"
+            )
             return ReconnectRequired(msg, conn_id=conn_id)
         case Outcome.DISCONNECTED:
             msg = f"connection {conn_id!r} was disconnected: its grant was revoked at Lightspeed. {reconnect}"

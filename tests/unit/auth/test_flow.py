@@ -172,6 +172,7 @@ def test_missing_refresh_token_keeps_the_one_that_was_spent() -> None:
     [
         (401, {"error": "invalid_client"}, InvalidClient),
         (400, {"error": "invalid_client"}, InvalidClient),
+        (401, {"message": "a gateway wants a login"}, InvalidArgument),
         (400, {"error": "invalid_grant", "hint": "Token has been revoked"}, ReconnectRequired),
         (400, {"error": "invalid_request"}, InvalidArgument),
         (429, {"error": "rate"}, LightspeedRateError),
