@@ -142,6 +142,12 @@ class SharedReads(Generic[T]):
         self._reads: dict[str, Future[T]] = {}
         self._guard = threading.Lock()
 
+    @property
+    def are_many(self) -> bool:
+        """Whether a quarter of the reads that may wait do."""
+        with self._guard:
+            return len(self._reads) >= self._most // 4
+
     def start(self, key: str, *, urgent: bool = True) -> Future[T] | None:
         """Return the read of a key, ``None`` where too many wait."""
         with self._guard:

@@ -56,7 +56,8 @@ STATUS: Final = {
     Outcome.DISCONNECTED: 409,
 }
 _NO_MATCH: Final = Answer(Outcome.NO_MATCH)
-#: For peers that have missed too often: the tasks among them come back, where ``no_match`` would end them.
+#: While a peer that has missed too often keeps the reads busy: the tasks among its callers come back, where ``no_match``
+#: would end them.
 _LATER: Final = Answer(Outcome.BUSY, retry_after=2.0)
 #: Seconds that the list of connections is good for.
 LIST_LIFE: Final = 5.0
@@ -131,9 +132,14 @@ class Trigger:
         self._reads = SharedReads(self._read, threads=2, most=64, name="lightspeed-hashes")
         self._lists = SharedReads(lambda _: self._read_list(), threads=1, most=2, name="lightspeed-list")
 
+    @property
+    def is_busy(self) -> bool:
+        """Whether many claims wait to be checked."""
+        return self._reads.are_many
+
     async def __call__(self, conn_id: str, stated: tuple[Claim, Asker] | None, peer: str) -> Answer:
         """Answer one request. Whatever is wrong with a claim, the answer is one and the same."""
-        overflows = self._failures.overflows(peer)
+        overflows = self._failures.overflows(peer) and self.is_busy
         try:
             is_right = stated is not None and await self._is_right(conn_id, stated[0].seen, is_limited=overflows)
         except (LightspeedRetriableError, SQLAlchemyError) as error:  # whatever the claim is
@@ -154,7 +160,8 @@ class Trigger:
     async def _is_right(self, conn_id: str, seen: str, *, is_limited: bool) -> bool:
         """Check a claim.
 
-        :param is_limited: the caller's peer has missed too often: only connections that are known to exist are read.
+        :param is_limited: the caller's peer has missed too often, and many reads wait: only connections that are known
+            to exist are read.
         :raises RefreshPending: too many reads wait.
         """
         if not CONN_ID.fullmatch(conn_id):

@@ -80,7 +80,8 @@ def consent(page: Page, stack: AirflowStack, account_id: str = "") -> set[str]:
     go_to_consent(page, account_id=account_id)
     kept = [row for row in stack.dump()["variable"] if any(str(cell).startswith(PREFIX) for cell in row)]
     sealed = [cell for row in kept for cell in row if str(cell).startswith("gAAAA")]
-    verifiers = {json.loads(stack.decrypt(cell))["verifier"] for cell in sealed}
+    consents = [json.loads(stack.decrypt(cell))["consent"] for cell in sealed]
+    verifiers = {json.loads(consent)["verifier"] for consent in consents}
     assert verifiers
     page.get_by_role("button", name="Allow").click()
     page.wait_for_url(f"{stack.url}/**")
