@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from airflow_provider_lightspeed.client import rate_limit
 from airflow_provider_lightspeed.simulator.testing import SimulatorProcess
 from tests.support.masks import forget_secrets
 
@@ -21,8 +22,9 @@ def simulator_session() -> Iterator[SimulatorProcess]:
 
 
 @pytest.fixture
-def simulator(simulator_session: SimulatorProcess) -> Iterator[SimulatorProcess]:
+def simulator(simulator_session: SimulatorProcess, monkeypatch: pytest.MonkeyPatch) -> Iterator[SimulatorProcess]:
     """A simulator without faults, grants left behind, counted requests, or records that another test has changed."""
+    monkeypatch.setattr(rate_limit, "_limiters", {})  # one may have been told to wait by another test's 429
     simulator_session.clear_faults()
     simulator_session.revoke()
     simulator_session.clear_audit()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pyarrow.parquet as pq
 
@@ -13,9 +13,11 @@ from airflow_provider_lightspeed.arrow.parquet import FileStats
 from airflow_provider_lightspeed.lake.dataset import Dataset, Draft
 from airflow_provider_lightspeed.lake.records import Query
 from airflow_provider_lightspeed.lake.storage import Storage
-from airflow_provider_lightspeed.warehouse.tables import Tables
 from tests.support.fakes import NOON
-from tests.support.warehouses import Read
+
+if TYPE_CHECKING:  # SQL for warehouses is an extra
+    from airflow_provider_lightspeed.warehouse.tables import Tables
+    from tests.support.warehouses import Read
 
 
 def draft_of(

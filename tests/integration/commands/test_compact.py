@@ -10,6 +10,7 @@ import fsspec
 import pytest
 
 pytest.importorskip("airflow")
+pytest.importorskip("sqlglot")  # the rows that are published come from the tables of a warehouse
 
 from airflow_provider_lightspeed.cli import main
 from airflow_provider_lightspeed.lake import read_current
