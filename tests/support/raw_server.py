@@ -18,6 +18,9 @@ def raw_server(serve: Serve) -> Iterator[str]:
         def answer(connection: socket.socket) -> None:
             with connection, suppress(OSError):  # the client hangs up when it has had enough
                 serve(connection)
+                connection.shutdown(socket.SHUT_WR)
+                while connection.recv(65_536):  # closed with something unread, it would reset what was sent
+                    pass
 
         def accept() -> None:
             with suppress(OSError):
