@@ -237,7 +237,7 @@ class Dataset:
     def remove_stale_staging(
         self, now: datetime, *, tables: Iterable[str] = (MAIN,), state: Checkpoint | None = None
     ) -> int:
-        """Delete what runs left that were never tried again, whosever they are.
+        """Delete what abandoned runs left, of any run.
 
         :param state: the live state, if it has been read.
         """

@@ -8,11 +8,12 @@ for :data:`STALE` seconds. docs/dataset.md says which stores need it.
 
 from __future__ import annotations
 
-import time
 import uuid
 from contextlib import suppress
 from types import TracebackType
 from typing import Any, Final, Self
+
+from airflow_provider_lightspeed.clock import Clock, SystemClock
 
 #: Seconds after which a lock must still name its writer to be held.
 SETTLE: Final = 0.2
@@ -60,26 +61,30 @@ def _is_taken(error: BaseException) -> bool:
 
 
 class LockFile:
-    """A lock that is an object of the store. Waiting is bounded by :data:`STALE` for each holder."""
+    """A lock that is an object of the store. Waiting is bounded by :data:`STALE` for each holder.
 
-    def __init__(self, fs: Any, path: str) -> None:
+    :param clock: for waiting.
+    """
+
+    def __init__(self, fs: Any, path: str, clock: Clock | None = None) -> None:
         self._fs = fs
+        self._clock = clock or SystemClock()
         self._path = path
         self._me = uuid.uuid4().hex.encode()
 
     def __enter__(self) -> Self:
-        seen, since = b"", time.monotonic()
+        seen, since = b"", self._clock.monotonic()
         while True:
             holder = self._holder()
             if holder != seen:
-                seen, since = holder, time.monotonic()
-            if not holder or time.monotonic() - since > STALE:
+                seen, since = holder, self._clock.monotonic()
+            if not holder or self._clock.monotonic() - since > STALE:
                 self._fs.pipe_file(self._path, self._me)
-                time.sleep(SETTLE)
+                self._clock.sleep(SETTLE)
                 if self._holder() == self._me:
                     return self
             else:
-                time.sleep(_LOOK)
+                self._clock.sleep(_LOOK)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None

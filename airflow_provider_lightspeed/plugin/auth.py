@@ -21,7 +21,25 @@ MAX_FORM: Final = 65_536
 #: Seconds that an open page's forms stay good: a working day.
 FORM_LIFE: Final = 12 * 3600
 
-Fields = dict[str, list[str]]
+
+class Form:
+    """The fields of a posted form. It prints their names alone: error reporters send local variables."""
+
+    __slots__ = ("_fields",)
+
+    def __init__(self, body: bytes) -> None:
+        self._fields = parse_qs(body.decode(errors="replace"), keep_blank_values=True)
+
+    def __repr__(self) -> str:
+        return f"Form({', '.join(sorted(self._fields))})"
+
+    def all(self, name: str) -> tuple[str, ...]:
+        """Return all values of a field."""
+        return tuple(self._fields.get(name, ()))
+
+    def first(self, name: str) -> str:
+        """Return a field's first value without blanks around it, empty if there is none."""
+        return "".join(self.all(name)[:1]).strip()
 
 
 def may(method: str, user: Any, conn_id: str | None, team: str | None = None) -> bool:
@@ -91,8 +109,8 @@ class Seal:
 FORMS: Final = Seal("form", FORM_LIFE)
 
 
-async def fields(request: Request) -> Fields:
-    """Return the fields of a posted form.
+async def posted(request: Request) -> Form:
+    """Return the posted form.
 
     :raises HTTPException: 413 on a body larger than any form of ours.
     """
@@ -101,18 +119,18 @@ async def fields(request: Request) -> Fields:
         body += chunk
         if len(body) > MAX_FORM:
             raise HTTPException(413, "The form is too large")
-    return parse_qs(body.decode(errors="replace"), keep_blank_values=True)
+    return Form(body)
 
 
-FieldsDep = Annotated[Fields, Depends(fields)]
+FormDep = Annotated[Form, Depends(posted)]
 
 
-async def require_own_form(request: Request, user: GetUserDep, found: FieldsDep) -> None:
+async def require_own_form(request: Request, user: GetUserDep, form: FormDep) -> None:
     """Refuse a form that another site, or another user's page, has made the browser post.
 
     :raises HTTPException: 403.
     """
     if request.headers.get("sec-fetch-site", "same-origin") != "same-origin":
         raise HTTPException(403, "The form was not sent from this page")
-    if FORMS.read("".join(found.get("form_token", [])[:1])) != user_id(user):
+    if FORMS.read(form.first("form_token")) != user_id(user):
         raise HTTPException(403, "This page is too old, or was opened by somebody else. Go back, reload it, try again")

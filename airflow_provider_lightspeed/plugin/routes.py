@@ -6,7 +6,9 @@ The permission is a dependency of the router, so that a route cannot be added wi
 
 from __future__ import annotations
 
+import logging
 import secrets
+from collections.abc import Mapping
 from typing import Annotated, Any, Final
 
 from airflow.api_fastapi.core_api.security import GetUserDep
@@ -16,7 +18,7 @@ from fastapi.responses import Response
 from airflow_provider_lightspeed.exceptions import LightspeedError, LightspeedRetriableError
 from airflow_provider_lightspeed.plugin import shell
 from airflow_provider_lightspeed.plugin.auth import (
-    FieldsDep,
+    FormDep,
     may,
     require_own_form,
     requires,
@@ -26,7 +28,7 @@ from airflow_provider_lightspeed.plugin.auth import (
 from airflow_provider_lightspeed.plugin.pages import Message, at_length, go, in_thread, path_of, render
 from airflow_provider_lightspeed.plugin.paths import home
 from airflow_provider_lightspeed.plugin.views import Card, newest_bucket, scope_choices
-from airflow_provider_lightspeed.redact import Secret
+from airflow_provider_lightspeed.redact import Secret, describe_fault
 from airflow_provider_lightspeed.tokens import attempts
 from airflow_provider_lightspeed.tokens.connect import Consents
 from airflow_provider_lightspeed.tokens.create import NewConnection, create, is_addressable
@@ -35,6 +37,8 @@ from airflow_provider_lightspeed.tokens.probe import probe
 from airflow_provider_lightspeed.tokens.refresh import take_over
 from airflow_provider_lightspeed.tokens.status import Status, connection_ids, partners, report_fault, status
 from airflow_provider_lightspeed.tokens.usage import last_buckets
+
+log = logging.getLogger(__name__)
 
 reading: Final = APIRouter(dependencies=[Depends(requires("GET"))])
 editing: Final = APIRouter(dependencies=[Depends(requires("PUT"))])
@@ -56,28 +60,43 @@ async def overview(request: Request, user: GetUserDep) -> Response:
     """Every connection that the user may see."""
 
     def look() -> tuple[list[Card], bool]:
-        cards = [card for conn_id in connection_ids() if (card := _card(user, conn_id))]
-        return cards, bool(teams_to_create_in(user))
+        seen = [found for conn_id in connection_ids() if (found := _visible(user, conn_id))]
+        buckets = _buckets({found.account_id for found, _ in seen if found.account_id})
+        return [_card(*found, buckets) for found in seen], bool(teams_to_create_in(user))
 
     cards, may_create = await in_thread(look)
     return render(request, "overview.html", user, cards=cards, may_create=may_create)
 
 
-def _card(user: Any, conn_id: str) -> Card | None:
-    """Return the card of one connection, ``None`` if the user may not see it. It stands alone: no other one fails with it."""
+def _visible(user: Any, conn_id: str) -> tuple[Status, bool] | None:
+    """Return one connection's state and whether the user may edit it, ``None`` if they may not see it.
+
+    It stands alone: whatever is wrong with one connection, the others are shown.
+    """
     try:
         found = status(conn_id)
         if not may("GET", user, conn_id, found.team):
             return None
-        may_edit = is_addressable(conn_id) and may("PUT", user, conn_id, found.team)
-    except Exception as error:  # noqa: BLE001 - nobody knows who may see this one; the others are to be seen
+        return found, is_addressable(conn_id) and may("PUT", user, conn_id, found.team)
+    except Exception as error:  # noqa: BLE001 - nobody can tell who may see this one
         report_fault(conn_id, error)
         return None
+
+
+def _buckets(account_ids: set[str]) -> dict[str, Mapping[str, Any]]:
+    """Return what extracts last saw of the accounts' buckets; the page is shown without it too."""
     try:
-        seen = last_buckets({found.account_id}) if found.account_id else {}
-        return Card.of(newest_bucket(found, seen.get(found.account_id)), may_edit=may_edit)
+        return last_buckets(account_ids)
+    except Exception as error:  # noqa: BLE001 - whatever somebody has put into an asset event
+        log.warning("what extracts saw of the rate limits could not be read: %s", describe_fault(error))
+        return {}
+
+
+def _card(found: Status, may_edit: bool, buckets: Mapping[str, Mapping[str, Any]]) -> Card:
+    try:
+        return Card.of(newest_bucket(found, buckets.get(found.account_id)), may_edit=may_edit)
     except Exception as error:  # noqa: BLE001 - one bad connection must not hide the others
-        bare = Status(conn_id, team=found.team, attention=(report_fault(conn_id, error),))
+        bare = Status(found.conn_id, team=found.team, attention=(report_fault(found.conn_id, error),))
         return Card.of(bare, may_edit=False)
 
 
@@ -89,18 +108,19 @@ async def new(request: Request, user: GetUserDep) -> Response:
 
 
 @creating.post("/new", dependencies=[Depends(require_own_form)])
-async def make_new(request: Request, user: GetUserDep, found: FieldsDep) -> Response:
+async def make_new(request: Request, user: GetUserDep, form: FormDep) -> Response:
     """Store a new connection and go on to its consent."""
-    filled = {name: values[0].strip() for name, values in found.items()}
-    scope, teams = tuple(found.get("scope", ())), await in_thread(teams_to_create_in, user)
-    if (filled.get("team") or None) not in teams:
+    filled = {name: form.first(name) for name in ("conn_id", "client_id", "host", "auth_url", "team")}
+    client_secret, scope = Secret(form.first("client_secret")), form.all("scope")
+    teams = await in_thread(teams_to_create_in, user)
+    if (filled["team"] or None) not in teams:
         raise HTTPException(403, "You may not create connections of this team")
     try:
-        new = NewConnection.read(filled, scope)
+        new = NewConnection.read(filled, client_secret, scope)
         may_replace = await in_thread(lambda: may("PUT", user, new.conn_id, team_of(new.conn_id)))
         await in_thread(create, new, user.get_name(), may_replace=may_replace)
     except LightspeedError as error:
-        filled.pop("client_secret", None)  # what was typed does not come back to the browser
+        # The client secret that was typed does not come back to the browser.
         facts = {"scopes": scope_choices(scope), "filled": filled, "error": str(error), "teams": teams}
         return render(request, "new.html", user, status=422, **facts)
     return go(path_of("connect", filled["conn_id"]), Message("good", f"Connection {filled['conn_id']} is stored."))
@@ -124,11 +144,12 @@ async def connecting(request: Request, user: GetUserDep, connection_id: str) -> 
 
 
 @acting.post("/connect/{connection_id:path}")
-async def depart(user: GetUserDep, connection_id: str, found: FieldsDep, flow: ConsentsDep) -> Response:
+async def depart(user: GetUserDep, connection_id: str, form: FormDep, flow: ConsentsDep) -> Response:
     """Send the user to Lightspeed."""
     try:
-        scope = tuple(found.get("scope", ()))
-        departure = await in_thread(flow.depart, connection_id, scope, user=user_id(user), by=user.get_name())
+        departure = await in_thread(
+            flow.depart, connection_id, form.all("scope"), user=user_id(user), by=user.get_name()
+        )
         await in_thread(attempts.keep, departure.state, departure.attempt)
     except LightspeedError as error:
         return go(path_of("connect", connection_id), Message("bad", str(error)))
@@ -139,21 +160,21 @@ async def depart(user: GetUserDep, connection_id: str, found: FieldsDep, flow: C
 @editing.get("/callback/")  # registered with a slash at its end: a redirect would take the code into the access log
 async def come_back(request: Request, user: GetUserDep, flow: ConsentsDep) -> Response:
     """The registered redirect URI: the user comes back from Lightspeed with a code."""
-    return await _arrive(user, flow, f"?{request.scope[shell.QUERY].decode('ascii', errors='replace')}")
+    return await _arrive(user, flow, Secret(f"?{request.scope[shell.QUERY].reveal()}"))
 
 
 @acting.post("/callback")
-async def paste(user: GetUserDep, flow: ConsentsDep, found: FieldsDep) -> Response:
+async def paste(user: GetUserDep, flow: ConsentsDep, form: FormDep) -> Response:
     """The same for a redirect URI that leads elsewhere: the user pastes the address they were sent to."""
-    return await _arrive(user, flow, "".join(found.get("redirected", [])[:1]))
+    return await _arrive(user, flow, Secret(form.first("redirected")))
 
 
-async def _arrive(user: Any, flow: Consents, redirected: str) -> Response:
-    state = attempts.state_of(redirected)
+async def _arrive(user: Any, flow: Consents, redirected: Secret) -> Response:
+    state = attempts.state_of(redirected.reveal())
     try:
         attempt = await in_thread(attempts.take, state, user_id(user))
         await _require_edit(user, attempt.conn_id)
-        attempt = await at_length(flow.redeem, attempt, state, redirected)
+        attempt = await at_length(flow.redeem, attempt, state, redirected.reveal())
         # Stored before anything else can go wrong: from here on the grant exists.
         key = Secret(secrets.token_urlsafe(32))
         await in_thread(attempts.keep, key, attempt)
@@ -196,12 +217,12 @@ async def confirming(request: Request, user: GetUserDep, key: str, flow: Consent
 
 
 @acting.post("/confirm/{key}")
-async def confirm(user: GetUserDep, key: str, found: FieldsDep, flow: ConsentsDep) -> Response:
+async def confirm(user: GetUserDep, key: str, form: FormDep, flow: ConsentsDep) -> Response:
     """Take the new account, or give its grant back."""
     waiting = await in_thread(attempts.look, Secret(key), user_id(user))
     if waiting is not None:
         await _require_edit(user, waiting.conn_id)
-    if found.get("decision") == ["replace"]:
+    if form.first("decision") == "replace":
         return await _finish(user, flow, Secret(key))
     try:
         attempt = await in_thread(attempts.waiting, Secret(key), user_id(user))

@@ -7,7 +7,9 @@ from urllib.parse import urlsplit
 
 from starlette.datastructures import MutableHeaders
 
-#: Where a moved query string is found in the ASGI scope.
+from airflow_provider_lightspeed.redact import Secret
+
+#: Where a moved query string is found in the ASGI scope; as a ``Secret``, because every frame holds the scope.
 QUERY: Final = "lightspeed.query"
 
 HEADERS: Final = {
@@ -50,7 +52,7 @@ class Shell:
             await self._app(scope, receive, send)
             return
         # On every path: no page reads a query but the callback, and what is mistyped as one is logged as well.
-        scope[QUERY], scope["query_string"] = scope["query_string"], b""
+        scope[QUERY], scope["query_string"] = Secret(scope["query_string"].decode("ascii", "replace")), b""
 
         async def send_with_headers(message: Any) -> None:
             if message["type"] == "http.response.start":

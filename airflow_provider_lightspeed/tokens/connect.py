@@ -196,7 +196,7 @@ class Consents:
         by_hand = "The new grant is still alive: end it in Lightspeed's settings"
         try:
             stored = peek(attempt.conn_id).stored
-            if stored is None or not _is_of_client(stored, attempt):  # there is nobody who could, or nobody to trust
+            if stored is None or not _is_of_client(stored, attempt):  # no client to revoke it with, or another client
                 return by_hand
             self._revoke(stored.settings, token.refresh_token)
         except LightspeedError as error:

@@ -49,7 +49,8 @@ class NewConnection:
     team: str | None = None
 
     @classmethod
-    def read(cls, filled: Mapping[str, str], scope: tuple[str, ...]) -> NewConnection:
+    @sealed
+    def read(cls, filled: Mapping[str, str], client_secret: Secret, scope: tuple[str, ...]) -> NewConnection:
         """Check the fields of the form.
 
         :raises LightspeedError: names the field, what was found and what is allowed.
@@ -71,7 +72,7 @@ class NewConnection:
         settings = read_settings(
             conn_id,
             login=filled.get("client_id"),
-            password=filled.get("client_secret"),
+            password=client_secret.reveal(),
             host=filled.get("host"),
             extra=extra,
             policy=host_policy(),

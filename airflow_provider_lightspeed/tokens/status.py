@@ -97,7 +97,7 @@ def status(conn_id: str) -> Status:
 
 
 def report_fault(conn_id: str, error: Exception) -> str:
-    """Log an error that this package does not expect, without its text, and return what people are told of it."""
+    """Log an unexpected error without its text, which may quote a secret. Return a sentence for people."""
     log.error("connection %r: unexpected error: %s", conn_id, describe_fault(error))
     return f"unexpected error ({type(error).__name__}); the log of this process says where. Please report it"
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 import random
 import shutil
@@ -26,50 +25,10 @@ from airflow_provider_lightspeed.lake.storage import Storage
 from airflow_provider_lightspeed.simulator.testing import SimulatorProcess
 from tests.support.fakes import client_of
 from tests.support.interference import SharedTime
+from tests.support.lake_writers import FORK, KILLED, MortalStorage
 
-FORK = multiprocessing.get_context("fork")
-KILLED = 9
 #: More steps than any run here takes.
 MANY = 200
-
-
-class MortalStorage(Storage):
-    """A storage whose process dies before one of its steps: no ``finally`` runs, no file is closed.
-
-    :param steps: that succeed.
-    """
-
-    def __init__(self, fs: Any, root: str, steps: int) -> None:
-        super().__init__(fs, root)
-        self._left = steps
-        self._lock = threading.Lock()
-
-    def _step(self) -> None:
-        with self._lock:
-            self._left -= 1
-            if self._left < 0:
-                os._exit(KILLED)
-
-    def open(self, path: str, mode: str) -> Any:
-        if "w" in mode:
-            self._step()
-        return super().open(path, mode)
-
-    def write(self, name: str, content: bytes) -> None:
-        self._step()
-        super().write(name, content)
-
-    def create(self, name: str, content: bytes) -> bool:
-        self._step()
-        return super().create(name, content)
-
-    def move(self, source: str, target: str) -> None:
-        self._step()
-        super().move(source, target)
-
-    def remove(self, name: str) -> None:
-        self._step()
-        super().remove(name)
 
 
 def run(

@@ -33,8 +33,8 @@ from airflow_provider_lightspeed.links.location import Location
 from airflow_provider_lightspeed.simulator.testing import SimulatorProcess
 from tests.contract.test_commit_protocol import run as run_and_die
 from tests.contract.test_commit_protocol import view
-from tests.contract.test_lake_grows import MortalStorage, Writer, crashes, shown
 from tests.support.fakes import NOON, client_of
+from tests.support.lake_writers import MortalStorage, Writer, crashes, shown
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # the S3 server's own dependencies warn
 

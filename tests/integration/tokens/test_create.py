@@ -15,12 +15,12 @@ from airflow_provider_lightspeed.exceptions import InvalidArgument
 from airflow_provider_lightspeed.redact import Secret
 from airflow_provider_lightspeed.tokens.create import NewConnection, create
 
-FILLED = {"conn_id": "shop", "client_id": "id", "client_secret": "client-secret-1"}
+FILLED = {"conn_id": "shop", "client_id": "id"}
 Connect = Callable[..., str]
 
 
-def read(scope: tuple[str, ...] = READ_ONLY, **changes: Any) -> NewConnection:
-    return NewConnection.read({**FILLED, **changes}, scope)
+def read(scope: tuple[str, ...] = READ_ONLY, client_secret: str = "client-secret-1", **changes: Any) -> NewConnection:
+    return NewConnection.read({**FILLED, **changes}, Secret(client_secret), scope)
 
 
 def test_connection_is_stored_as_airflows_own_form_does(connection: Connect) -> None:

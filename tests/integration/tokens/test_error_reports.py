@@ -96,7 +96,7 @@ ACTIONS = ("hook", "refresher", "consent", "disconnect", "probe", "operator", "c
 def setting(
     unconnected: Connect, simulator: SimulatorProcess, tmp_path: Path, context: Any, monkeypatch: pytest.MonkeyPatch
 ) -> Setting:
-    # Nobody who waits here for a token, or between two tries, finds one later.
+    # Waiting brings no token here: every pause ends at once.
     monkeypatch.setitem(LedgerTokenSource.__init__.__kwdefaults__ or {}, "patience", 0.0)
     for module, name in (("probe", "PATIENCE"), ("refresh", "PERSIST_PATIENCE"), ("connect", "LOCK_PATIENCE")):
         monkeypatch.setattr(f"airflow_provider_lightspeed.tokens.{module}.{name}", 0.0)

@@ -123,9 +123,9 @@ def test_connection_that_airflow_cannot_load_is_filled_in_anew(
     use_key(new_key())
     with pytest.raises(LightspeedDataError, match="enter client ID and secret anew"):
         peek(CONN)
-    filled = {"client_id": simulator.client_id, "client_secret": simulator.client_secret}
+    filled = {"conn_id": CONN, "client_id": simulator.client_id}
     servers = {"host": simulator.base_url, "auth_url": simulator.base_url}
-    new = NewConnection.read({"conn_id": CONN, **filled, **servers}, READ_ONLY)
+    new = NewConnection.read({**filled, **servers}, Secret(simulator.client_secret), READ_ONLY)
     with pytest.raises(InvalidArgument, match="already"):
         create(new, "Ann")
     create(new, "Ann", may_replace=True)

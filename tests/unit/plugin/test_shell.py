@@ -10,6 +10,7 @@ import pytest
 pytest.importorskip("airflow.sdk")
 
 from airflow_provider_lightspeed.plugin.shell import HEADERS, QUERY, Shell, content_security_policy
+from airflow_provider_lightspeed.redact import Secret
 
 
 def passed(scope: dict[str, Any], *own: tuple[bytes, bytes]) -> list[dict[str, Any]]:
@@ -32,7 +33,8 @@ def test_code_and_state_are_out_of_sight_of_whoever_logs_the_query() -> None:
     scope = {"type": "http", "query_string": b"code=secret&state=s"}
     passed(scope)
     assert scope["query_string"] == b""
-    assert scope[QUERY] == b"code=secret&state=s"
+    assert scope[QUERY] == Secret("code=secret&state=s")
+    assert "code" not in repr(scope)
 
 
 def test_every_answer_bears_the_headers_and_keeps_its_own() -> None:

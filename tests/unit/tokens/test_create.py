@@ -9,13 +9,14 @@ import pytest
 pytest.importorskip("airflow")
 from airflow_provider_lightspeed.auth.scopes import READ_ONLY
 from airflow_provider_lightspeed.exceptions import InvalidArgument, LightspeedError
+from airflow_provider_lightspeed.redact import Secret
 from airflow_provider_lightspeed.tokens.create import NewConnection, is_addressable
 
-FILLED = {"conn_id": "shop", "client_id": "id", "client_secret": "client-secret-1"}
+FILLED = {"conn_id": "shop", "client_id": "id"}
 
 
-def read(scope: tuple[str, ...] = READ_ONLY, **changes: Any) -> NewConnection:
-    return NewConnection.read({**FILLED, **changes}, scope)
+def read(scope: tuple[str, ...] = READ_ONLY, client_secret: str = "client-secret-1", **changes: Any) -> NewConnection:
+    return NewConnection.read({**FILLED, **changes}, Secret(client_secret), scope)
 
 
 @pytest.mark.parametrize(
