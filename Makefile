@@ -22,7 +22,7 @@ FACE := $(filter-out $(CORE),$(wildcard tests/unit/[a-z]*))
 UNIT2 := $(FACE) \
          tests/contract/test_extract_equals_truth.py::test_extract_equals_the_truth_field_by_field
 # Servers of Debian's that some slow tests and the soak start for themselves.
-SERVERS := sh tools/install_mariadb.sh && sh tools/install_redis.sh && sh tools/install_pgbouncer.sh
+SERVERS := sh tools/install_servers.sh mariadb redis pgbouncer
 # Stages run side by side, two at a time, the long ones first.
 STAGES := $(PY) -m tools.stages --at-a-time 2
 TESTS := test-system test-contract test-integration test-integration-2 test-dags test-unit test-unit-2
@@ -104,7 +104,7 @@ soak: .venv/.ready .venv-2.11/.ready test-slow ## Long proofs: slow tests, and t
 	@$(PY2) -m soak $(SOAK_ARGS)
 
 soak-short: .venv/.ready .venv-2.11/.ready ## The same in minutes, both Airflows at once
-	@sh tools/install_redis.sh
+	@sh tools/install_servers.sh redis
 	@$(PY2) -m soak --short & two=$$!; $(PY) -m soak --short && wait $$two
 
 docs: .venv/.ready ## The documentation as a site in artifacts/docs, warnings are errors; and whether the package can be uploaded

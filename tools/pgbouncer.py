@@ -34,7 +34,7 @@ pidfile = {folder}/pgbouncer.pid
 
 
 def find_pgbouncer() -> str | None:
-    """Return the program's path, ``None`` if it is not installed (``tools/install_pgbouncer.sh`` installs it)."""
+    """Return the program's path, ``None`` if it is not installed (``tools/install_servers.sh`` installs it)."""
     return shutil.which("pgbouncer", path=os.pathsep.join([os.environ.get("PATH", ""), "/usr/sbin"]))
 
 

@@ -15,7 +15,7 @@ from tools.airflow_stack import free_port
 
 
 def redis_is_installed() -> bool:
-    """Tell whether ``redis-server`` can be started (``tools/install_redis.sh`` installs it)."""
+    """Tell whether ``redis-server`` can be started (``tools/install_servers.sh`` installs it)."""
     return shutil.which("redis-server") is not None
 
 

@@ -29,7 +29,7 @@ pytestmark = [
     pytest.mark.slow,
     pytest.mark.timeout(1200),
     pytest.mark.filterwarnings("ignore:XDG_RUNTIME_DIR"),
-    pytest.mark.skipif(not redis_is_installed(), reason="redis-server is not installed (tools/install_redis.sh)"),
+    pytest.mark.skipif(not redis_is_installed(), reason="redis-server is not installed (tools/install_servers.sh)"),
 ]
 #: Tasks at once on one connection.
 STORM = 32
