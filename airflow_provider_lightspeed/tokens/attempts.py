@@ -23,9 +23,9 @@ from airflow_provider_lightspeed.auth.token import Token
 from airflow_provider_lightspeed.compat import new_session
 from airflow_provider_lightspeed.exceptions import InvalidArgument, LightspeedRetriableError
 from airflow_provider_lightspeed.redact import Secret, sealed
+from airflow_provider_lightspeed.tokens.dialects import database_time
 from airflow_provider_lightspeed.tokens.home import team_of
 from airflow_provider_lightspeed.tokens.signer import Signer
-from airflow_provider_lightspeed.tokens.store import database_time
 
 if TYPE_CHECKING:
     from sqlalchemy.orm import Session

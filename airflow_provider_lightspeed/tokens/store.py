@@ -9,15 +9,13 @@ Grant attempts are recorded in transactions of their own while the lock is held.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import logging
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
 
 from airflow_provider_lightspeed.auth.ledger import Ledger
 from airflow_provider_lightspeed.auth.step import Pause
@@ -33,26 +31,16 @@ from airflow_provider_lightspeed.redact import sealed
 from airflow_provider_lightspeed.tokens import companion, copies, sharing
 from airflow_provider_lightspeed.tokens.companion import Companion, ledger_id
 from airflow_provider_lightspeed.tokens.copies import Copy
+from airflow_provider_lightspeed.tokens.dialects import database_time, file_lock, limit_waiting
 from airflow_provider_lightspeed.tokens.home import Stored, find, home_id, of_row, select_row
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import Connection
     from sqlalchemy.orm import Session
 
-__all__ = ["LockedLedger", "Snapshot", "database_time", "ledger_id", "locked_ledger", "peek", "reachable"]
+__all__ = ["LockedLedger", "Snapshot", "ledger_id", "locked_ledger", "peek", "reachable"]
 
 log = logging.getLogger(__name__)
-
-#: Seconds a statement may wait for somebody else's lock.
-LOCK_TIMEOUT: Final = 5
-#: Seconds after which the server ends a session that holds the lock and does nothing; above the grant's time-out.
-IDLE_TIMEOUT: Final = 30
-
-_CLOCKS: Final = {
-    "postgresql": "SELECT clock_timestamp()",
-    "mysql": "SELECT utc_timestamp(6)",
-    "sqlite": "SELECT strftime('%Y-%m-%d %H:%M:%f', 'now')",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,7 +166,7 @@ def locked_ledger(conn_id: str) -> Iterator[LockedLedger]:
     try:
         with reachable(conn_id):
             locked.open()
-            with _file_lock(locked.database, conn_id) if locked.dialect == "sqlite" else nullcontext():
+            with file_lock(locked.database, conn_id) if locked.dialect == "sqlite" else nullcontext():
                 yield locked
     finally:
         locked.close()
@@ -257,7 +245,7 @@ class LockedLedger:
         return found
 
     def _lock(self, stored: Stored | None = None) -> Snapshot:
-        self._limit_waiting()
+        limit_waiting(self._session)
         row = companion.read(self._session, self._conn_id, lock=True, nowait=True)
         return _snapshot(self._session, self._conn_id, row, stored)
 
@@ -328,7 +316,7 @@ class LockedLedger:
     def _save(
         self, ledger: Ledger, stored: Stored, expected: int, details: Mapping[str, str], *, is_consent: bool
     ) -> bool:
-        self._limit_waiting()
+        limit_waiting(self._session)
         row = companion.read(self._session, self._conn_id, lock=True)
         if row is None:
             row = companion.add(self._session, self._conn_id, stored.team)
@@ -377,20 +365,6 @@ class LockedLedger:
         row.set_extra(json.dumps({key: value for key, value in {**extra, **details}.items() if value is not None}))
         return True
 
-    def _limit_waiting(self) -> None:
-        from sqlalchemy import text
-
-        if self.dialect == "postgresql":  # LOCAL: the pooled connection goes back as it came
-            self._session.execute(text(f"SET LOCAL lock_timeout = '{LOCK_TIMEOUT}s'"))
-            self._session.execute(text(f"SET LOCAL idle_in_transaction_session_timeout = '{IDLE_TIMEOUT}s'"))
-        elif self.dialect == "mysql" and not self._session.in_transaction():
-            # MySQL has no LOCAL for these: the connection does not go back to the pool.
-            connection = self._session.connection()
-            connection.detach()
-            connection.execute(
-                text(f"SET SESSION wait_timeout = {IDLE_TIMEOUT}, innodb_lock_wait_timeout = {LOCK_TIMEOUT}")
-            )
-
 
 def _snapshot(session: Session, conn_id: str, row: Companion | None, stored: Stored | None = None) -> Snapshot:
     """Return what is stored; the companion's row is read already.
@@ -430,31 +404,3 @@ def _is_still(row: Any, stored: Stored, ledger: Ledger) -> bool:
     is_same = (present.origin, present.kind) == (stored.origin, stored.kind)
     is_there = present.settings.destination == stored.settings.destination
     return is_same and is_there and (token == stored.settings.refresh_token or ledger.knows(token))
-
-
-def database_time(session: Session) -> datetime:
-    """Workers' clocks may be an hour wrong; the database's is one for all."""
-    from sqlalchemy import text
-
-    moment: datetime | str = session.scalar(text(_CLOCKS[session.get_bind().dialect.name]))
-    if isinstance(moment, str):
-        moment = datetime.fromisoformat(moment)
-    return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
-
-
-@contextmanager
-def _file_lock(database: str | None, conn_id: str) -> Iterator[None]:
-    """SQLite locks whole databases: a long write transaction would stop the scheduler."""
-    from filelock import FileLock, Timeout
-
-    name = hashlib.sha256(conn_id.encode()).hexdigest()[:32]  # an ID may be longer than a file's name, in bytes
-    lock = FileLock(f"{Path(database or 'airflow.db')}.lightspeed-{name}.lock", timeout=0)
-    try:
-        lock.acquire()
-    except Timeout as error:
-        msg = f"connection {conn_id!r}: another process is refreshing the token"
-        raise RefreshPending(msg, conn_id=conn_id, retry_after=1.0) from error
-    try:
-        yield
-    finally:
-        lock.release()

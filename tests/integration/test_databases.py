@@ -88,13 +88,13 @@ import json, sys
 from airflow_provider_lightspeed.auth.step import Claim
 from airflow_provider_lightspeed.exceptions import LightspeedError
 from airflow_provider_lightspeed.redact import Secret
-from airflow_provider_lightspeed.tokens import store
+from airflow_provider_lightspeed.tokens import dialects
 from airflow_provider_lightspeed.tokens.connect import Consents
 from airflow_provider_lightspeed.tokens.refresh import Refresher
 from airflow_provider_lightspeed.tokens.store import LockedLedger
 from tests.support.token_steps import delete, patch, recreate, redeem, row_of, set_out, stored_pair
 # InnoDB lets nobody post a row anew that lies beside a locked one; at last MariaDB ends the session that holds the lock.
-store.IDLE_TIMEOUT = 3
+dialects.IDLE_TIMEOUT = 3
 def refresh(conn_id, seen):
     return Refresher().refresh(conn_id, Claim(Secret(seen).fingerprint())).outcome.value
 WRITERS = {

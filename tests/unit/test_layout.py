@@ -52,6 +52,7 @@ TESTED_ELSEWHERE: Final = {
     "tokens/connect.py": "integration/tokens/test_connect.py",
     "tokens/companion.py": "integration/tokens/test_companion.py",
     "tokens/copies.py": "integration/tokens/test_copies.py",
+    "tokens/dialects.py": "integration/test_databases.py",
     "tokens/journal.py": "integration/tokens/test_consent_records.py",
     "tokens/keep_alive.py": "integration/tokens/test_store.py",
     "tokens/probe.py": "integration/tokens/test_connect_meanwhile.py",

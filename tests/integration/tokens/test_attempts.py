@@ -30,7 +30,7 @@ from airflow_provider_lightspeed.tokens.attempts import (
     take,
     waiting,
 )
-from airflow_provider_lightspeed.tokens.store import database_time
+from airflow_provider_lightspeed.tokens.dialects import database_time
 from tests.support.fakes import make_token
 
 STATE = Secret("state-of-ann")

@@ -14,7 +14,7 @@ pytest.importorskip("airflow")
 from airflow_provider_lightspeed.auth.step import ATTEMPTS_PER_MINUTE, Claim, Outcome
 from airflow_provider_lightspeed.redact import Secret
 from airflow_provider_lightspeed.simulator.testing import SimulatorProcess
-from airflow_provider_lightspeed.tokens import store
+from airflow_provider_lightspeed.tokens import dialects, store
 from airflow_provider_lightspeed.tokens.answer import Answer
 from airflow_provider_lightspeed.tokens.refresh import Refresher
 from airflow_provider_lightspeed.tokens.store import peek
@@ -40,7 +40,7 @@ class DatabaseClock:
     """The database's clock, which can be set."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        self._real = store.database_time
+        self._real = dialects.database_time
         self.ahead = timedelta(0)
         monkeypatch.setattr(store, "database_time", self)
 
