@@ -140,10 +140,12 @@ class _Compaction:
             for table in inputs:
                 written[table] = []
                 self._rewrite(table, chosen, written[table])
-            commit = self._commit(inputs, written)
         except BaseException:
             self._discard(written)
             raise
+        # What fails from here on may have committed: then the log names these files. Otherwise they are abandoned ones,
+        # which `Dataset.remove_stale_staging` deletes.
+        commit = self._commit(inputs, written)
         if commit is None:
             self._discard(written)
             return None

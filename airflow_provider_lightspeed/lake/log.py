@@ -199,8 +199,9 @@ class Log:
                 return None
             if not self._storage.create(self._entry_name(commit.version), encode(commit)):
                 found = self.entry(commit.version)
-                tip = tip.after(found) if found is not None else self.read()
-                continue
+                if found != commit:  # else a request was repeated whose answer had been lost
+                    tip = tip.after(found) if found is not None else self.read()
+                    continue
             if self.listing().checkpoint >= commit.version and not self._is_noted(commit):
                 # The log had gone on from an entry in the same place, and forgotten it: nobody reads this one.
                 self._storage.remove(self._entry_name(commit.version))

@@ -156,6 +156,42 @@ def test_compaction_is_given_up_if_a_file_has_been_replaced(tmp_path: Path, monk
     assert read_current(tmp_path, "Sale")["saleID"].to_pylist() == [1]
 
 
+@pytest.mark.parametrize("kind", [OSError, KeyboardInterrupt])
+def test_failure_after_the_log_entry_deletes_nothing(
+    kind: type[BaseException], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The entry is the commit: the files that it names count, although the checkpoint could not be written."""
+    tables = sale_tables()
+    publish(LOCAL, str(tmp_path), tables, sale_reads(1, 6))
+    before, write, failed = shown(tmp_path), Storage.write, list[str]()
+
+    def fail(self: Storage, name: str, content: bytes) -> None:
+        if name.endswith("_manifest.json"):
+            failed.append(name)
+            raise kind
+        write(self, name, content)
+
+    monkeypatch.setattr(Storage, "write", fail)
+    with pytest.raises(kind):
+        compacted(tmp_path, tables)
+    monkeypatch.setattr(Storage, "write", write)
+    assert failed
+    assert shown(tmp_path) == before
+
+
+def test_answer_that_is_lost_does_not_commit_twice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A library that repeats a conditional request is told that the name is taken: by its own first try."""
+    tables, create = sale_tables(), Storage.create
+
+    def twice(self: Storage, name: str, content: bytes) -> bool:
+        return create(self, name, content) and create(self, name, content)
+
+    monkeypatch.setattr(Storage, "create", twice)
+    publish(LOCAL, str(tmp_path), tables, sale_reads(1, 3))
+    assert len(list((tmp_path / "Sale" / "_log").glob("*.json"))) == 3
+    assert Dataset(Storage.at(str(tmp_path)), "Sale").log.load().version == 3
+
+
 def test_many_small_commits_become_few_files_by_themselves(tmp_path: Path) -> None:
     """After each commit, at little cost: a large file is rewritten only if the small ones together are no dwarfs beside it."""
     tables = sale_tables()
